@@ -1,0 +1,28 @@
+"""The job file, and the contracts between the stages.
+
+Imports nothing else of Pairstream, and no TensorFlow, Keras, Beam or NumPy.
+"""
+
+from configs.errors import (
+    CheckpointError,
+    DataError,
+    ExportError,
+    JobError,
+    PairstreamError,
+    RequestError,
+)
+from configs.job import Job
+from configs.loading import dump_job, load_job, parse_job
+
+__all__ = [
+    "CheckpointError",
+    "DataError",
+    "ExportError",
+    "Job",
+    "JobError",
+    "PairstreamError",
+    "RequestError",
+    "dump_job",
+    "load_job",
+    "parse_job",
+]

@@ -1,0 +1,123 @@
+"""The raw columns that features are read from: in logs, and in prediction requests.
+
+A request names raw values by the columns of the impression log, so that a log row is a
+request. Readers of logs, the exported signature and the server's checks all follow
+this one description.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from configs.canonical import CategoricalType
+from configs.errors import JobError
+from configs.features import (
+    CategoricalFeature,
+    MultiValuedFeature,
+    NumericFeature,
+    SequenceFeature,
+)
+from configs.job import Job
+
+__all__ = ["RawColumn", "raw_columns"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawColumn:
+    """One column of raw values.
+
+    Attributes:
+        name: of the column.
+        type: `string` and `int64` are categorical (see `configs.canonical`), `number`
+            is a float.
+        is_list: whether a value is a list: sequences, multi-valued and dense features.
+        length: exact length of the lists of a dense feature, else None.
+        separator: splits the text of a list in CSV and TSV files.
+        aligned_with: first column of the sequence that this one belongs to (its lists
+            must be as long), else None.
+    """
+
+    name: str
+    type: CategoricalType | Literal["number"]
+    is_list: bool = False
+    length: int | None = None
+    separator: str = "|"
+    aligned_with: str | None = None
+
+
+def raw_columns(job: Job) -> dict[str, RawColumn]:
+    """Returns the feature columns of `job` by name, in the order of the features.
+
+    Raises:
+        JobError: if two features read one column as different types.
+    """
+    columns: dict[str, RawColumn] = {}
+    for name in job.features:
+        for column in _columns_of(job, name):
+            other = columns.setdefault(column.name, column)
+            if other != column:
+                raise JobError(
+                    f"features.{name} reads the column {column.name!r} as {column}, and"
+                    f" another feature reads it as {other}: one column has one type"
+                )
+    return columns
+
+
+def _columns_of(job: Job, name: str) -> list[RawColumn]:
+    feature = job.features[name]
+    if isinstance(feature, SequenceFeature):
+        return _columns_of_sequence(job, name, feature)
+    column = feature.column or name
+    if isinstance(feature, CategoricalFeature):
+        return [RawColumn(name=column, type=feature.type)]
+    if isinstance(feature, NumericFeature):
+        return [RawColumn(name=column, type="number")]
+    if isinstance(feature, MultiValuedFeature):
+        return [
+            RawColumn(
+                name=column,
+                type=feature.type,
+                is_list=True,
+                separator=feature.separator,
+            )
+        ]
+    return [
+        RawColumn(
+            name=column,
+            type="number",
+            is_list=True,
+            length=feature.length,
+            separator=feature.separator,
+        )
+    ]
+
+
+def _columns_of_sequence(
+    job: Job, name: str, feature: SequenceFeature
+) -> list[RawColumn]:
+    first = feature.column_of(name, next(iter(feature.fields)))
+    columns = []
+    for field, definition in feature.fields.items():
+        kind: CategoricalType | Literal["number"] = "number"
+        if definition.kind == "categorical":
+            kind = categorical_type(job, f"{name}.{field}")
+        columns.append(
+            RawColumn(
+                name=feature.column_of(name, field),
+                type=kind,
+                is_list=True,
+                separator=feature.separator,
+                aligned_with=first,
+            )
+        )
+    return columns
+
+
+def categorical_type(job: Job, name: str) -> CategoricalType:
+    """Returns the declared type of the categorical input `name` (`history.item`)."""
+    feature, _, field = job.table_owner(name).partition(".")
+    owner = job.features[feature]
+    if isinstance(owner, SequenceFeature):
+        return owner.fields[field].type or "string"
+    if isinstance(owner, CategoricalFeature | MultiValuedFeature):
+        return owner.type
+    raise KeyError(f"{name} is not categorical")

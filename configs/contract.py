@@ -1,0 +1,125 @@
+"""The two fingerprints: what data must agree on, and what a checkpoint must."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from configs.columns import categorical_type
+from configs.errors import DataError
+from configs.features import (
+    CategoricalFeature,
+    MultiValuedFeature,
+    SequenceFeature,
+    SequenceField,
+)
+from configs.job import Job
+
+__all__ = [
+    "check_same_contract",
+    "data_contract",
+    "fingerprint",
+    "model_contract",
+]
+
+Contract = dict[str, Any]
+
+
+def data_contract(job: Job) -> Contract:
+    """Returns what example sets, checkpoints and exports must agree on: names, kinds,
+    types, order and lengths of features; ids, labels and sampling."""
+    sampling = job.preprocessing.sampling.model_dump(exclude_none=True)
+    sampling["label"] = job.sampled_label
+    return {
+        "features": {name: _feature(job, name) for name in job.features},
+        "ids": job.ids.model_dump(exclude_none=True),
+        "labels": {
+            name: label.model_dump(exclude_none=True)
+            for name, label in job.labels.items()
+        },
+        "sampling": sampling if job.preprocessing.sampling.active else None,
+    }
+
+
+def model_contract(job: Job) -> Contract:
+    """Returns what a checkpoint and a job must agree on to resume training."""
+    return {
+        "data": data_contract(job),
+        "features": {n: f.model_dump(by_alias=True) for n, f in job.features.items()},
+        "model": job.model.model_dump(),
+        "optimizer": {
+            "dense": job.training.optimizer.dense.name,
+            "embeddings": job.training.optimizer.embeddings.name,
+        },
+    }
+
+
+def fingerprint(contract: Contract) -> str:
+    """Returns the SHA-256 of a contract, in hexadecimal."""
+    # Key order is kept: the order of features is part of the contract.
+    text = json.dumps(contract, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_same_contract(found: Contract, expected: Contract, *, what: str) -> None:
+    """Compares two contracts.
+
+    Raises:
+        DataError: if they differ; the message names the entries that do. `what` says
+            whose contract `found` is.
+    """
+    if fingerprint(found) == fingerprint(expected):
+        return
+    differences = list(_differences(found, expected, ""))
+    if not differences:
+        differences = ["the features stand in another order"]
+    listed = "\n".join(f"  {line}" for line in differences[:20])
+    raise DataError(
+        f"{what} does not fit the job. Differences:\n{listed}\n"
+        "Use the job file that it was made with, or make it again with this one."
+    )
+
+
+def _feature(job: Job, name: str) -> Contract:
+    feature = job.features[name]
+    if isinstance(feature, SequenceFeature):
+        return {
+            "kind": feature.kind,
+            "max_length": feature.max_length,
+            "fields": {
+                field: _field(job, f"{name}.{field}", definition)
+                for field, definition in feature.fields.items()
+            },
+        }
+    values: Contract = {"kind": feature.kind, "column": feature.column or name}
+    if isinstance(feature, CategoricalFeature | MultiValuedFeature):
+        values["type"] = feature.type
+    for limit in ("max_length", "length"):
+        if hasattr(feature, limit):
+            values[limit] = getattr(feature, limit)
+    return values
+
+
+def _field(job: Job, name: str, definition: SequenceField) -> Contract:
+    sequence, _, field = name.partition(".")
+    values: Contract = {
+        "kind": definition.kind,
+        "column": definition.column or f"{sequence}_{field}",
+    }
+    if definition.kind == "categorical":
+        values["type"] = categorical_type(job, name)
+    return values
+
+
+def _differences(found: Any, expected: Any, place: str) -> Iterator[str]:
+    if isinstance(found, dict) and isinstance(expected, dict):
+        for key in [*expected, *(key for key in found if key not in expected)]:
+            inner = f"{place}.{key}" if place else key
+            if key not in found:
+                yield f"{inner}: absent, the job has {expected[key]}"
+            elif key not in expected:
+                yield f"{inner}: has {found[key]}, absent from the job"
+            else:
+                yield from _differences(found[key], expected[key], inner)
+    elif found != expected:
+        yield f"{place}: has {found!r}, the job has {expected!r}"

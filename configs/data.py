@@ -1,0 +1,81 @@
+"""Where a job's logs lie and how they are read; where its artifacts go."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from configs.section import Section
+
+__all__ = ["Data", "EventLog", "Identifiers", "LogFiles", "TimeColumn", "TimeUnit"]
+
+TimeUnit = Literal["s", "ms", "us", "ns", "iso"]
+"""Unit of a time column; `iso` is ISO 8601 text (UTC unless it names an offset)."""
+
+
+class TimeColumn(Section):
+    """A column that holds a time. A bare name stands for a column in milliseconds."""
+
+    column: str
+    unit: TimeUnit = "ms"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_name(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+
+class LogFiles(Section):
+    """Files of one kind of log. A bare path leaves the rest to the files' names."""
+
+    path: str
+    """A path or glob. Relative paths are relative to the working directory."""
+    format: Literal["jsonl", "csv", "tsv", "parquet"] | None = None
+    """Told by the file name (compression stripped) unless given."""
+    columns: list[str] | None = Field(default=None, min_length=1)
+    """Names of the columns of CSV and TSV files without a header line."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+
+class EventLog(LogFiles):
+    """A log of events (clicks, conversions) that give impressions a label."""
+
+    event: str
+    """Column with the event's own id; of several records with one id the earliest
+    counts."""
+    key: str
+    """Column that names what the event answers: the id of the impression, or with
+    `joins: click` (say) the id of an event of that label's log."""
+    time: TimeColumn
+    joins: str = "impression"
+    """`impression`, or the label whose events the column `key` names."""
+
+
+class Identifiers(Section):
+    """The columns of the impression log that identify a row."""
+
+    event: str
+    """Unique id of the impression; of several rows with one id the earliest counts."""
+    time: TimeColumn
+    user: str | None = None
+    """Groups rows for GAUC; UIM takes the same user as the same."""
+    item: str | None = None
+    request: str | None = None
+    """Groups the impressions that were shown together (a request or session)."""
+
+
+class Data(Section):
+    """Inputs and outputs of the job."""
+
+    impressions: LogFiles
+    events: dict[str, EventLog] = {}
+    """By label. A label with a `column` of its own needs none."""
+    examples: str
+    """Folder of the example set that preprocessing publishes."""
+    run: str
+    """Folder of the training run: checkpoints, metrics, TensorBoard."""
+    models: str
+    """Folder under which export publishes versions of the model."""

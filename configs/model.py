@@ -1,0 +1,179 @@
+"""The model of a job: backbone, tasks with their losses, auxiliary tasks."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from configs.section import Section
+
+__all__ = [
+    "NIP",
+    "UIM",
+    "Auxiliary",
+    "Backbone",
+    "BinaryCrossEntropy",
+    "CombinedPair",
+    "Correction",
+    "CrossNetworkV2",
+    "DeepInterest",
+    "LogisticRegression",
+    "Loss",
+    "Model",
+    "RankNet",
+    "Task",
+]
+
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Widths = Annotated[list[PositiveInt], Field(min_length=1)]
+
+
+class LogisticRegression(Section):
+    """A weight for each value of each feature: every embedding must have dim 1."""
+
+    name: Literal["logistic_regression"]
+
+
+class CrossNetworkV2(Section):
+    """DCN V2 (Wang et al. 2021): explicit crosses and an MLP."""
+
+    name: Literal["dcn_v2"]
+    structure: Literal["parallel", "stacked"] = "parallel"
+    cross_layers: PositiveInt = 3
+    hidden: Widths = [256, 128]
+    dropout: Rate = 0.0
+
+
+class DeepInterest(Section):
+    """DIN (Zhou et al. 2018): target attention over the behaviour sequences.
+
+    A sequence attends to the item through the fields that share a table with an item
+    feature; an MLP takes the pooled interest and all other groups.
+    """
+
+    name: Literal["din"]
+    attention_hidden: Widths = [64, 32]
+    hidden: Widths = [256, 128]
+    dropout: Rate = 0.0
+
+
+Backbone = Annotated[
+    LogisticRegression | CrossNetworkV2 | DeepInterest, Field(discriminator="name")
+]
+
+
+class BinaryCrossEntropy(Section):
+    """Mean binary cross-entropy; positives weigh `beta`."""
+
+    name: Literal["bce"]
+    weight: PositiveFloat = 1.0
+    beta: PositiveFloat = 1.0
+
+
+class RankNet(Section):
+    """Mean of softplus(z_negative - z_positive) over the pairs of the batch."""
+
+    name: Literal["ranknet"]
+    weight: PositiveFloat = 1.0
+
+
+class CombinedPair(Section):
+    """alpha * bce + (1 - alpha) * ranknet (KDD 2024, equation 4)."""
+
+    name: Literal["combined_pair"]
+    weight: PositiveFloat = 1.0
+    alpha: Share = 0.9
+    beta: PositiveFloat = 1.0
+
+
+Loss = Annotated[
+    BinaryCrossEntropy | RankNet | CombinedPair, Field(discriminator="name")
+]
+
+Correction = Literal["logit_shift", "weights", "none"]
+"""How training undoes the down-sampling of negatives: the losses see z - ln r, or a
+dropped-from negative weighs 1/r, or nothing is done (for comparisons only)."""
+
+
+class Task(Section):
+    """One prediction, for the label of the same name."""
+
+    head: Literal["single_logit"] = "single_logit"
+    given: str | None = None
+    """A label that must be 1: the task is then learned, and its metrics are taken, on
+    those rows alone, and the prediction is conditional (conversion given click)."""
+    correction: Correction | None = None
+    """`logit_shift` for the label whose negatives are dropped, unless given here."""
+    losses: list[Loss] = Field(default=[BinaryCrossEntropy(name="bce")], min_length=1)
+    weight: PositiveFloat = 1.0
+    """Of this task in the total loss."""
+
+    @field_validator("correction", mode="before")
+    @classmethod
+    def _not_both(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            raise ValueError(
+                f"one correction can be used, got {value}: correcting by weights and by"
+                " logit shift at once corrects twice. Keep 'logit_shift' (the default)"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_pointwise_loss(self) -> "Task":
+        pointwise = [x.name for x in self.losses if x.name != "ranknet"]
+        if len(pointwise) > 1:
+            raise ValueError(
+                f"the losses {pointwise} each contain a binary cross-entropy: keep one"
+                " of them (combined_pair is alpha of bce and 1 - alpha of ranknet)"
+            )
+        return self
+
+
+class UIM(Section):
+    """User-item match: a contrastive task between user and clicked item (AT4CTR)."""
+
+    name: Literal["uim"]
+    weight: PositiveFloat = 0.1
+    temperature: PositiveFloat = 0.07
+    task: str = "click"
+    """The label whose positives are matched."""
+    projection: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] = [
+        64,
+        32,
+    ]
+    mask_duplicates: bool = True
+    """Leave out negatives that are the same item (or user) as the positive."""
+
+
+class NIP(Section):
+    """Next-item prediction inside the behaviour sequence (AT4CTR)."""
+
+    name: Literal["nip"]
+    weight: PositiveFloat = 0.05
+    temperature: PositiveFloat = 0.1
+    sequence: str | None = None
+    """The sequence feature; the only one unless given."""
+    max_negatives: PositiveInt = 256
+    """Histories of the batch that serve as negatives, at most, for each position."""
+    mask_duplicates: bool = True
+
+
+Auxiliary = Annotated[UIM | NIP, Field(discriminator="name")]
+
+
+class Model(Section):
+    """What is trained. Auxiliary tasks take part in training only."""
+
+    backbone: Backbone
+    embedding_dim: PositiveInt | None = None
+    """Width of every embedding that does not name its own."""
+    tasks: dict[str, Task] = Field(min_length=1)
+    auxiliary: list[Auxiliary] = []
+
+    @field_validator("auxiliary", mode="after")
+    @classmethod
+    def _each_once(cls, value: list[Any]) -> list[Any]:
+        names = [item.name for item in value]
+        if len(set(names)) != len(names):
+            raise ValueError(f"an auxiliary task is named twice: {names}")
+        return value

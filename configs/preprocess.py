@@ -1,0 +1,180 @@
+"""How logs become examples: sampling, split, dead letters, files."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from configs.durations import DAY_MS, Moment, moment_ms
+from configs.section import Section
+
+__all__ = [
+    "DeadLetters",
+    "HashSplit",
+    "Interval",
+    "KeepRate",
+    "Preprocessing",
+    "Sampling",
+    "SamplingSlices",
+    "Split",
+    "TimeSplit",
+]
+
+KeepRate = Annotated[float, Field(gt=0.0, le=1.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class SamplingSlices(Section):
+    """Keep rates by the value of one categorical feature."""
+
+    feature: str
+    rates: dict[str, KeepRate] = Field(min_length=1)
+    """By canonical text of the value; all others use `negative_keep_rate`."""
+
+    @field_validator("rates", mode="before")
+    @classmethod
+    def _accept_integers(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {str(k) if type(k) is int else k: v for k, v in value.items()}
+
+
+class Sampling(Section):
+    """Down-sampling of negatives in the training split.
+
+    A row whose label `label` is 0 is kept if hash(event id, seed) / 2**63 < r, where r
+    may depend on a feature but never on the label. Every row carries its r.
+    """
+
+    negative_keep_rate: KeepRate = 1.0
+    slices: SamplingSlices | None = None
+    seed: NonNegativeInt = 0
+    label: str | None = None
+    """The label whose negatives are dropped; the job's first one unless given."""
+
+    @property
+    def active(self) -> bool:
+        """Whether any rate is below 1."""
+        rates = list(self.slices.rates.values()) if self.slices else []
+        return min([self.negative_keep_rate, *rates]) < 1.0
+
+
+class Interval(Section):
+    """A half-open span of time, [from, until). A bare date stands for that day (UTC)."""
+
+    start: Moment | None = Field(default=None, alias="from")
+    until: Moment | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_day(cls, value: Any) -> Any:
+        if isinstance(value, dict) or isinstance(value, Interval):
+            return value
+        day = moment_ms(value)
+        if day % DAY_MS:
+            raise ValueError(
+                f"expected a date or a mapping with 'from' and 'until', got {value!r}"
+            )
+        return {"from": day, "until": day + DAY_MS}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not set(values) <= {"from", "until"}:
+            raise ValueError(
+                f"expected the keys 'from' and 'until', got {list(values)}"
+            )
+        return values
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Interval":
+        start, until = self.bounds
+        if start >= until:
+            raise ValueError(
+                f"'from' ({self.start}) must lie before 'until' ({self.until})"
+            )
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Start and end in milliseconds since the epoch, infinite where left open."""
+        start = float("-inf") if self.start is None else moment_ms(self.start)
+        until = float("inf") if self.until is None else moment_ms(self.until)
+        return start, until
+
+
+class TimeSplit(Section):
+    """Splits by the impression's time; rows outside every interval are counted, and
+    left out."""
+
+    by: Literal["time"]
+    train: Interval
+    validation: Interval | None = None
+    test: Interval | None = None
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> "TimeSplit":
+        spans = [(n, i.bounds) for n, i in self.intervals().items()]
+        for position, (name, (start, until)) in enumerate(spans):
+            for other, (other_start, other_until) in spans[position + 1 :]:
+                if start < other_until and other_start < until:
+                    raise ValueError(f"the intervals of {name} and {other} overlap")
+        return self
+
+    def intervals(self) -> dict[str, Interval]:
+        """Returns the intervals that are given, by the name of the split."""
+        named = {
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+        }
+        return {name: interval for name, interval in named.items() if interval}
+
+
+class HashSplit(Section):
+    """Splits by a hash of an id, so that a re-run splits alike."""
+
+    by: Literal["hash"]
+    key: Literal["event", "user", "request"] = "event"
+    validation: Share = 0.1
+    test: Share = 0.1
+    seed: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> "HashSplit":
+        if self.validation + self.test >= 1.0:
+            raise ValueError("'validation' and 'test' leave no rows for training")
+        return self
+
+
+Split = Annotated[TimeSplit | HashSplit, Field(discriminator="by")]
+
+
+class DeadLetters(Section):
+    """Records that could not be parsed or joined."""
+
+    max_share: Share = 0.01
+    """The job fails if more than this share of a log's records is dead."""
+    max_kept: NonNegativeInt = 10_000
+    """Of each reason at most this many records are kept; all are counted."""
+
+
+class Preprocessing(Section):
+    """The batch job from logs to examples."""
+
+    split: Split = HashSplit(by="hash")
+    sampling: Sampling = Sampling()
+    dead_letters: DeadLetters = DeadLetters()
+    buckets: PositiveInt = 16
+    """Hash buckets that are joined one at a time: more need less memory each."""
+    rows_per_shard: PositiveInt = 200_000
+    """Rows of an example file, at most."""
+    golden_rows: NonNegativeInt = 1_000
+    """Rows kept raw and encoded beside the examples; export is proved on them."""
+    compression: Literal["none", "gzip"] = "none"
+    """Of the example files. gzip is 4 times smaller and slower to train from."""

@@ -1,0 +1,77 @@
+"""Publishes a folder whole or not at all."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from configs.errors import DataError
+
+__all__ = ["publish_folder", "write_text_atomically"]
+
+
+@contextmanager
+def publish_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yields a new folder beside `target`, which becomes `target` when the block ends.
+
+    If the block raises, the new folder is removed and what was there stays. Files are
+    flushed to disk before the rename, so that a crash leaves no empty ones.
+
+    Args:
+        target: the folder to publish; its parents are made.
+        overwrite: replace an existing folder instead of refusing.
+
+    Raises:
+        DataError: if `target` exists and `overwrite` is false.
+    """
+    target = Path(target)
+    if target.exists() and not overwrite:
+        raise DataError(
+            f"{target} exists already: remove it, choose another folder, or say"
+            " --overwrite to replace it"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        _flush(partial)
+        _replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_text_atomically(path: str | Path, text: str) -> None:
+    """Writes a small file so that a reader sees the old text or the new, never half."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    _flush_path(partial)
+    os.replace(partial, path)
+
+
+def _replace(partial: Path, target: Path) -> None:
+    if not target.exists():
+        os.rename(partial, target)
+    else:
+        # A folder cannot replace another in one call; the old one steps aside first.
+        retired = target.with_name(f".{target.name}.retired-{os.getpid()}")
+        os.rename(target, retired)
+        os.rename(partial, target)
+        shutil.rmtree(retired)
+    _flush_path(target.parent)
+
+
+def _flush(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        _flush_path(path)
+
+
+def _flush_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,40 @@
+"""The base of every section of a job file: typed, frozen, and strict about its keys."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+__all__ = ["Section", "suggestion"]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Returns `" Did you mean 'x'?"` for the nearest known word, or an empty string."""
+    nearest = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+class Section(BaseModel):
+    """A part of the job file.
+
+    Values are taken as they are typed in YAML: the text "4096" is not a number, `true`
+    is not 1. Unknown keys are refused, with the nearest known key as a suggestion.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for key in values:
+                if key not in cls.model_fields:
+                    known = ", ".join(cls.model_fields)
+                    raise ValueError(
+                        f"unknown key {key!r}.{suggestion(str(key), cls.model_fields)}"
+                        f" Known keys here: {known}"
+                    )
+        return values
