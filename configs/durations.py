@@ -12,7 +12,7 @@ _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 DAY_MS = _UNITS_MS["d"]
 
 
-def duration_ms(text: Any) -> int:
+def duration_ms(text: object) -> int:
     """Converts `"30m"`, `"7d"`, `"500ms"` to milliseconds.
 
     Raises:
@@ -27,7 +27,7 @@ def duration_ms(text: Any) -> int:
     return int(match[1]) * _UNITS_MS[match[2]]
 
 
-def moment_ms(value: Any) -> int:
+def moment_ms(value: object) -> int:
     """Converts an ISO 8601 date or time (UTC unless it names an offset), or an integer
     in milliseconds, to milliseconds since the epoch.
 

@@ -10,7 +10,6 @@ from configs.durations import duration_ms
 from configs.export import Export
 from configs.features import (
     CategoricalFeature,
-    DenseFeature,
     Embedding,
     Feature,
     MultiValuedFeature,
@@ -127,7 +126,10 @@ class Job(Section):
         for name, other in self.features.items():
             if isinstance(other, NumericFeature) and other.bucketize:
                 if not (other.bucketize.dim or self.model.embedding_dim):
-                    yield f"features.{name}.bucketize: no 'dim', nor 'model.embedding_dim'"
+                    yield (
+                        f"features.{name}.bucketize: no 'dim': give one here, or"
+                        " 'model.embedding_dim' for all"
+                    )
 
     def _label_problems(self) -> Iterator[str]:
         names = list(self.labels)
@@ -144,9 +146,15 @@ class Job(Section):
                 )
         for name, log in self.data.events.items():
             if name not in self.labels:
-                yield f"data.events.{name}: no label of that name.{suggestion(name, names)}"
+                yield (
+                    f"data.events.{name}: no label of that name."
+                    f"{suggestion(name, names)}"
+                )
             elif self.labels[name].column is not None:
-                yield f"labels.{name} has both a 'column' and the log data.events.{name}"
+                yield (
+                    f"labels.{name} has both a 'column' and the log data.events.{name}:"
+                    " remove one"
+                )
             if log.joins != "impression" and (
                 log.joins not in self.data.events or log.joins == name
             ):
@@ -178,16 +186,25 @@ class Job(Section):
                 )
         if split.by == "hash" and split.key != "event":
             if getattr(self.ids, split.key) is None:
-                yield f"preprocessing.split.key is {split.key!r}: ids.{split.key} is absent"
+                yield (
+                    f"preprocessing.split.key is {split.key!r}, but ids.{split.key} is"
+                    " absent"
+                )
 
     def _task_problems(self) -> Iterator[str]:
         for name, task in self.model.tasks.items():
             if name not in self.labels:
-                yield f"model.tasks.{name}: no label of that name.{suggestion(name, self.labels)}"
+                yield (
+                    f"model.tasks.{name}: no label of that name."
+                    f"{suggestion(name, self.labels)}"
+                )
             if task.given is not None and (
                 task.given not in self.labels or task.given == name
             ):
-                yield f"model.tasks.{name}.given: expected another label, got {task.given!r}"
+                yield (
+                    f"model.tasks.{name}.given: expected another label, got"
+                    f" {task.given!r}"
+                )
             yield from self._correction_problems(name, task)
 
     def _correction_problems(self, name: str, task: Task) -> Iterator[str]:
@@ -207,8 +224,8 @@ class Job(Section):
             )
         elif task.correction is None:
             yield (
-                f"model.tasks.{name}: negatives of {self.sampled_label!r} are dropped, so"
-                f" say how this task is corrected: 'given: {self.sampled_label}', or"
+                f"model.tasks.{name}: negatives of {self.sampled_label!r} are"
+                f" dropped, so say how this task is corrected: 'given: {self.sampled_label}', or"
                 " 'correction: weights'"
             )
 
@@ -218,7 +235,7 @@ class Job(Section):
         ]
         backbone = self.model.backbone
         if backbone.name == "din" and not sequences:
-            yield "model.backbone: din attends over behaviours, and no feature is a sequence"
+            yield "model.backbone: din needs behaviours, and no feature is a sequence"
         if backbone.name == "logistic_regression":
             wide = {
                 name: width
@@ -279,22 +296,25 @@ class Job(Section):
                     " dropped: its predictions will be too high"
                 )
             if not sampling.active and task.correction in ("logit_shift", "weights"):
-                yield f"model.tasks.{name}.correction has no effect: every negative is kept"
+                yield (
+                    f"model.tasks.{name}.correction has no effect: every negative is"
+                    " kept"
+                )
         if sampling.active:
             for name, label in self.labels.items():
                 if name != self.sampled_label and label.after != self.sampled_label:
                     yield (
-                        f"labels.{name}: rows are dropped by {self.sampled_label!r} alone,"
-                        f" positives of {name!r} among them"
+                        f"labels.{name}: rows are dropped by {self.sampled_label!r}"
+                        f" alone, positives of {name!r} among them"
                     )
         for name, label in self.labels.items():
             if label.window is not None and label.after is not None:
                 first = self.labels[label.after].window
                 if first and duration_ms(label.window) < duration_ms(first):
-                    yield f"labels.{name}: its window is shorter than that of {label.after}"
+                    yield (
+                        f"labels.{name}: its window is shorter than that of"
+                        f" {label.after}"
+                    )
         if self.model.backbone.name == "logistic_regression":
-            dense = [n for n, f in self.features.items() if isinstance(f, DenseFeature)]
             if self.model.auxiliary:
                 yield "model.auxiliary: embeddings of dim 1 can hardly match anything"
-            if dense:
-                yield f"features {dense}: enter logistic_regression linearly"

@@ -104,7 +104,7 @@ class ExampleLayout:
 
     Attributes:
         labels: order of `labels` and `truth`.
-        ids: order of `ids`, out of event, user, item, request; event always comes first.
+        ids: order of `ids`, out of event, user, item, request; event comes first.
         categorical: feature names in the order of `categorical`.
         numeric: feature names in the order of `numeric`.
         dense: length of each vector, in the order of `dense`.

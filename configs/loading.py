@@ -134,9 +134,10 @@ def _line(values: Any, problem: dict[str, Any]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "union_tag_invalid":
         context = problem["ctx"]
+        discriminator = context["discriminator"].strip("'")
         expected = re.findall(r"'([^']+)'", context["expected_tags"])
         message = (
-            f"no such {context['discriminator']}: {context['tag']!r}."
+            f"no such {discriminator}: {context['tag']!r}."
             f"{suggestion(context['tag'], expected)} Known: {', '.join(expected)}"
         )
     elif problem["type"] == "union_tag_not_found":
@@ -145,7 +146,7 @@ def _line(values: Any, problem: dict[str, Any]) -> str:
         message = "is missing"
     elif not problem["type"].startswith("value_error"):
         message = f"{message[0].lower()}{message[1:]}, got {found!r}"
-    return f"  {place or 'the job'}: {message}"
+    return f"  {place}: {message}" if place else f"  {message}"
 
 
 def _locate(values: Any, location: tuple[str | int, ...]) -> tuple[str, Any]:

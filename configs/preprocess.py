@@ -65,7 +65,7 @@ class Sampling(Section):
 
 
 class Interval(Section):
-    """A half-open span of time, [from, until). A bare date stands for that day (UTC)."""
+    """A half-open span of time, [from, until). A bare date stands for that UTC day."""
 
     start: Moment | None = Field(default=None, alias="from")
     until: Moment | None = None
