@@ -1,0 +1,177 @@
+"""Exports a trained model: built alone, proved in a fresh process, published whole."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from configs.contract import check_same_contract, data_contract
+from configs.errors import EXIT_CODE, DataError, ExportError
+from configs.job import Job
+from configs.manifest import read_manifest
+from configs.publishing import publish_folder
+from serving.export_golden import golden_rows
+from serving.export_signature import weights_by_name
+from serving.export_version import write_version
+from serving.specification import EXTRA, specification_of
+from serving.versions import next_version
+from trainer.run import load_inference_model
+
+__all__ = ["REPORT_FILE", "Exported", "export_model"]
+
+REPORT_FILE = f"{EXTRA}/export.json"
+
+_VERIFICATION_SECONDS = 1_800
+"""More than any machine needs; a process that hangs must not hang the export."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """A published version.
+
+    Attributes:
+        folder: of the version.
+        report: what `assets.extra/export.json` holds.
+    """
+
+    folder: Path
+    report: dict[str, Any]
+
+
+def export_model(
+    job: Job,
+    *,
+    checkpoint: str = "best",
+    version: int | None = None,
+    without_golden_rows: bool = False,
+) -> Exported:
+    """Exports a checkpoint of `job.data.run` as a version under `job.data.models`.
+
+    The version is saved beside its place, verified there by a fresh process
+    (`serving.export_verify`), and only then renamed; on failure nothing is left.
+
+    Args:
+        job: names the run, the example set with the golden rows, and the models.
+        checkpoint: `best` or `last`.
+        version: of the export; the next free number unless given.
+        without_golden_rows: export although the example set is absent or has no golden
+            rows, so that predictions are not compared with the trainer's.
+
+    Raises:
+        CheckpointError: if the run or checkpoint is missing or damaged.
+        DataError: if the example set is missing, of another job, or has no golden
+            rows; or if the version exists.
+        ExportError: if the export does not equal the trained model.
+    """
+    trained, model = load_inference_model(job.data.run, checkpoint)
+    check_same_contract(
+        data_contract(trained), data_contract(job), what=f"The run {job.data.run}"
+    )
+    rows = [] if without_golden_rows else _checked_golden_rows(job)
+    specification = specification_of(trained.model_copy(update={"name": job.name}))
+    number = next_version(job.data.models) if version is None else version
+    with publish_folder(Path(job.data.models) / str(number)) as folder:
+        warmups = write_version(
+            folder,
+            job=trained,
+            model=model,
+            specification=specification,
+            rows=rows,
+            warmup_rows=job.export.warmup_rows,
+        )
+        findings = _verify(folder, job, checkpoint, compare=bool(rows))
+        report = {
+            "model": job.name,
+            "version": number,
+            "checkpoint": checkpoint,
+            "run": job.data.run,
+            "fingerprint": specification.fingerprint,
+            "tensorflow": tf.__version__,
+            "variables": _variables(model),
+            "golden": {**findings, "tolerance": job.export.tolerance},
+            "warmup_requests": warmups,
+        }
+        _write_json(folder / REPORT_FILE, report)
+    return Exported(folder=Path(job.data.models) / str(number), report=report)
+
+
+def _checked_golden_rows(job: Job) -> list[dict[str, Any]]:
+    manifest = read_manifest(job.data.examples)
+    check_same_contract(
+        manifest.contract,
+        data_contract(job),
+        what=f"The example set {job.data.examples}",
+    )
+    rows = golden_rows(job.data.examples) if manifest.golden_rows else []
+    if len(rows) != manifest.golden_rows:
+        raise DataError(
+            f"{job.data.examples} has {len(rows)} golden rows, its manifest says"
+            f" {manifest.golden_rows}. Run preprocessing again"
+        )
+    if not rows:
+        raise DataError(
+            f"{job.data.examples} has no golden rows, so the export cannot be compared"
+            " with the trained model. Set preprocessing.golden_rows and run"
+            " preprocessing again, or export unproved with --without-golden-rows"
+        )
+    return rows
+
+
+def _verify(
+    folder: Path, job: Job, checkpoint: str, *, compare: bool
+) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.json"
+        command = [sys.executable, "-m", "serving.export_verify", str(folder)]
+        command += ["--run", job.data.run, "--checkpoint", checkpoint]
+        command += ["--tolerance", repr(job.export.tolerance)]
+        command += ["--report", str(report)]
+        command += ["--examples", job.data.examples] if compare else []
+        try:
+            done = subprocess.run(  # noqa: S603 (our own module)
+                command,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_VERIFICATION_SECONDS,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ExportError(
+                f"the verification did not end within {_VERIFICATION_SECONDS} s; no"
+                " version was published"
+            ) from error
+        if done.returncode == 0:
+            findings: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+            return findings
+    raise ExportError(
+        "the export failed its verification, and no version was published:\n"
+        + _reason(done.returncode, done.stderr)
+    )
+
+
+def _reason(status: int, stderr: str) -> str:
+    """Returns the message of the verifying process, without TensorFlow's notices."""
+    _, found, message = stderr.rpartition("error: ")
+    if status == EXIT_CODE and found:
+        return message.strip()
+    return f"the verifying process ended with status {status}:\n{stderr[-4000:]}"
+
+
+def _variables(model: Any) -> dict[str, Any]:
+    weights = weights_by_name(model)
+    return {
+        "export": len(weights),
+        "export_values": sum(int(tf.size(weight)) for weight in weights.values()),
+        "names": list(weights),
+    }
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,146 @@
+"""What an exported model is asked, and what it answers.
+
+The specification is written into every exported version, so that the server, `predict`
+and any client know the form of a request without the job, the trainer or its data.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, PositiveInt, ValidationError
+
+from configs.columns import RawColumn, raw_columns
+from configs.contract import data_contract, fingerprint
+from configs.errors import ExportError
+from configs.job import Job
+from configs.section import Section
+
+__all__ = [
+    "EXTRA",
+    "SIGNATURE",
+    "SPECIFICATION_FILE",
+    "Column",
+    "Specification",
+    "read_specification",
+    "specification_of",
+]
+
+EXTRA = "assets.extra"
+"""Folder of a SavedModel that TensorFlow Serving leaves to others."""
+
+SPECIFICATION_FILE = f"{EXTRA}/request.json"
+
+SIGNATURE = "serving_default"
+"""Name of the one signature; also what an absent signature name means."""
+
+
+class _Record(Section):
+    model_config = ConfigDict(strict=False)
+
+
+class Column(_Record):
+    """One raw column of a request; see `configs.columns.RawColumn`."""
+
+    name: str
+    type: Literal["string", "int64", "number"]
+    is_list: bool = False
+    length: PositiveInt | None = None
+    aligned_with: str | None = None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether values are floats and not categorical texts."""
+        return self.type == "number"
+
+    def describe(self) -> str:
+        """Returns the expected value in words, for messages."""
+        one = {"string": "text", "int64": "integer", "number": "number"}[self.type]
+        if self.length is not None:
+            return f"a list of {self.length} {one}s"
+        if self.is_list:
+            return f"a list of {one}s" if self.is_number else f"a list of {one} values"
+        return f"a {one}" if self.type != "int64" else "an integer"
+
+    def example(self) -> Any:
+        """Returns a value of the right form."""
+        one: Any = {"string": "text", "int64": 7, "number": 0.5}[self.type]
+        if self.length is not None:
+            return [one] * self.length
+        return [one, one] if self.is_list else one
+
+
+class Specification(_Record):
+    """Of the requests to one exported model.
+
+    Attributes:
+        name: under which the model is served.
+        fingerprint: of the data contract of the examples that it was trained on.
+        columns: the inputs, in the order of the job's features.
+        outputs: the tasks; the output of each is a calibrated probability.
+    """
+
+    name: str
+    fingerprint: str
+    columns: list[Column] = Field(min_length=1)
+    outputs: list[str] = Field(min_length=1)
+
+    def column_names(self) -> list[str]:
+        """Returns the names of the inputs, in order."""
+        return [column.name for column in self.columns]
+
+    def sequences(self) -> Iterator[list[Column]]:
+        """Yields the columns of each sequence; their lists are equally long."""
+        groups: dict[str, list[Column]] = {}
+        for column in self.columns:
+            if column.aligned_with is not None:
+                groups.setdefault(column.aligned_with, []).append(column)
+        yield from groups.values()
+
+    def example_row(self) -> dict[str, Any]:
+        """Returns one instance of the right form."""
+        return {column.name: column.example() for column in self.columns}
+
+    def missing_row(self) -> dict[str, Any]:
+        """Returns the instance of which nothing is known."""
+        return dict.fromkeys(self.column_names())
+
+
+def specification_of(job: Job) -> Specification:
+    """Derives the form of requests to a model of `job`."""
+    return Specification(
+        name=job.name,
+        fingerprint=fingerprint(data_contract(job)),
+        columns=[_column(column) for column in raw_columns(job).values()],
+        outputs=list(job.model.tasks),
+    )
+
+
+def read_specification(folder: str | Path) -> Specification:
+    """Reads the specification of an exported version.
+
+    Raises:
+        ExportError: if the folder holds none, or a damaged one.
+    """
+    path = Path(folder) / SPECIFICATION_FILE
+    try:
+        return Specification.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ExportError(
+            f"{folder} was not exported by `python -m serving export`: it has no"
+            f" {SPECIFICATION_FILE}. Name the folder of a version, such as models/1"
+        ) from None
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise ExportError(
+            f"{path} cannot be read: {error}. Export the model again"
+        ) from error
+
+
+def _column(column: RawColumn) -> Column:
+    return Column(
+        name=column.name,
+        type=column.type,
+        is_list=column.is_list,
+        length=column.length,
+        aligned_with=column.aligned_with,
+    )
