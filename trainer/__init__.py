@@ -1,0 +1,1 @@
+"""Trains models from example sets: batches in, checkpoints and metrics out."""

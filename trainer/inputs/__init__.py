@@ -1,0 +1,1 @@
+"""Where training rows come from: example files, parsed into batches."""

@@ -1,0 +1,76 @@
+"""Paths on object stores and HDFS, which tensorflow-io adds to TensorFlow.
+
+This is the only file that imports tensorflow-io, and it does so only when a path needs
+it; local paths work without it.
+"""
+
+import importlib
+import threading
+
+import tensorflow as tf
+
+from configs.errors import DataError
+
+__all__ = ["file_size", "is_remote", "join", "read_text", "register"]
+
+_SCHEMES = {"s3", "az", "hdfs", "viewfs", "http", "https", "oss"}
+"""Schemes that tensorflow-io registers. TensorFlow itself knows file:// and gs://."""
+
+_lock = threading.Lock()
+
+
+def is_remote(path: str) -> bool:
+    """Returns whether `path` names a scheme, such as s3://bucket/examples."""
+    return "://" in path
+
+
+def join(folder: str, name: str) -> str:
+    """Returns the path of `name` in a local or remote folder."""
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def register(path: str) -> None:
+    """Makes TensorFlow able to read `path`, importing tensorflow-io if it must.
+
+    Raises:
+        DataError: if the path needs tensorflow-io, and that cannot be imported.
+    """
+    scheme = path.partition("://")[0] if is_remote(path) else ""
+    if scheme not in _SCHEMES:
+        return
+    with _lock:
+        try:
+            importlib.import_module("tensorflow_io")
+        except Exception as error:  # a wheel for another TensorFlow fails in many ways
+            raise DataError(
+                f"{path}: paths of {scheme}:// are read through tensorflow-io, which"
+                f" cannot be imported here ({type(error).__name__}: {error}). Install"
+                " the extra 'io' on TensorFlow 2.17, or copy the files to a local disk"
+            ) from error
+
+
+def read_text(path: str) -> str | None:
+    """Returns the text of a file, or None if there is no such file.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    register(path)
+    try:
+        with tf.io.gfile.GFile(path, "r") as file:
+            return str(file.read())
+    except tf.errors.NotFoundError:
+        return None
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def file_size(path: str) -> int | None:
+    """Returns the bytes of a file, or None if there is no such file."""
+    register(path)
+    try:
+        return int(tf.io.gfile.stat(path).length)
+    except tf.errors.NotFoundError:
+        return None
+    except tf.errors.OpError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,1 @@
+"""Optimizers: sparse ones for embedding tables, Keras ones for all other weights."""

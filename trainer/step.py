@@ -1,0 +1,181 @@
+"""One training step: gradients, a check, and two optimizers, in one `tf.function`.
+
+    shares of the batch ──▶ losses, gradients   on each replica
+                            summed over replicas (table rows are gathered)
+                            all finite?  no ──▶ nothing changes, the step is counted
+                                        yes ──▶ dense: Keras optimizer
+                                                tables: sparse optimizer
+
+Nothing in it waits for the host. Losses are summed on the device and read when
+somebody asks for them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import keras
+import tensorflow as tf
+
+from trainer.inputs.examples import Batch
+from trainer.optimizers.dense import clip_by_global_norm
+from trainer.optimizers.rows import Rows, gather_rows
+from trainer.optimizers.sparse import SparseOptimizer
+
+__all__ = ["Trainable", "TrainingStep"]
+
+
+class Trainable(Protocol):
+    """What the step needs of a training model."""
+
+    table_variables: Sequence[keras.Variable]
+    """Embedding tables; their gradients come as `tf.IndexedSlices`."""
+    dense_variables: Sequence[keras.Variable]
+    """All other trainable variables."""
+
+    def compute_losses(
+        self, batch: Batch, training: bool = True
+    ) -> Mapping[str, tf.Tensor]:
+        """Returns scalars: the total as "loss", and its parts. On each replica they
+        are its share: the sum over replicas is the value of the batch."""
+        ...
+
+
+class _Gradients(NamedTuple):
+    """Of the whole batch, the same on every replica."""
+
+    losses: tf.Tensor  # [parts] float64
+    finite: tf.Tensor  # [] bool
+    dense: list[tf.Tensor]
+    tables: list[Rows]
+
+
+class TrainingStep:
+    """Trains `model` on one batch a call.
+
+    Args:
+        model: with all its variables created.
+        dense: optimizer of its dense variables, built.
+        tables: optimizer of its tables, built.
+        clip_norm: limit of the global norm of the dense gradients.
+        element_spec: of the shares of a batch, one per replica.
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        *,
+        dense: keras.optimizers.Optimizer,
+        tables: SparseOptimizer,
+        clip_norm: float | None,
+        element_spec: tuple[dict[str, tf.TensorSpec], ...],
+    ) -> None:
+        self.model = model
+        self.dense = dense
+        self.tables = tables
+        self.skipped = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.skipped_in_a_row = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._clip_norm = clip_norm
+        self._initial_rate = float(dense.learning_rate.numpy())
+        self._loss_names: list[str] = []
+        self._used_tables: list[int] = []
+        self._sums: tf.Tensor | None = None
+        self._run = tf.function(self._step, input_signature=[element_spec])
+
+    def __call__(self, shares: tuple[Batch, ...]) -> None:
+        """Trains on one batch, given as one share per replica."""
+        losses = self._run(shares)
+        self._sums = losses if self._sums is None else self._sums + losses
+
+    def take_losses(self) -> dict[str, float]:
+        """Returns the mean losses of the good steps since the last call, and forgets
+        them. Waits for the device."""
+        sums = self._sums
+        self._sums = None
+        if sums is None:
+            return {}
+        steps, *totals = sums.numpy().tolist()
+        if not steps:
+            return {}
+        return {
+            name: total / steps
+            for name, total in zip(self._loss_names, totals, strict=True)
+        }
+
+    def loss_sums(self) -> list[float]:
+        """Returns the state behind `take_losses`, for a checkpoint."""
+        return [] if self._sums is None else [float(x) for x in self._sums.numpy()]
+
+    def restore_loss_sums(self, sums: Sequence[float]) -> None:
+        """Undoes `loss_sums`."""
+        self._sums = tf.constant(list(sums), tf.float64) if sums else None
+
+    def _step(self, shares: tuple[Batch, ...]) -> tf.Tensor:
+        strategy = tf.distribute.get_strategy()
+        gradients = strategy.run(self._gradients, args=(shares,))
+        losses = strategy.experimental_local_results(gradients.losses)[0]
+        finite = strategy.experimental_local_results(gradients.finite)[0]
+
+        def apply() -> tf.Tensor:
+            self._apply(gradients)
+            return tf.constant(True)
+
+        tf.cond(finite, apply, lambda: tf.constant(False))
+        bad = tf.cast(tf.logical_not(finite), tf.int64)
+        self.skipped.assign_add(bad)
+        self.skipped_in_a_row.assign((self.skipped_in_a_row.read_value() + 1) * bad)
+        row = tf.concat([tf.ones([1], tf.float64), losses], 0)
+        return tf.where(finite, row, tf.zeros_like(row))
+
+    def _gradients(self, shares: tuple[Batch, ...]) -> _Gradients:
+        """On one replica: gradients of the whole batch."""
+        context = tf.distribute.get_replica_context()
+        batch = shares[_static(context.replica_id_in_sync_group)]
+        table_variables = [v.value for v in self.model.table_variables]
+        dense_variables = [v.value for v in self.model.dense_variables]
+        with tf.GradientTape() as tape:
+            losses = self.model.compute_losses(batch, training=True)
+        gradients = tape.gradient(losses["loss"], table_variables + dense_variables)
+        slices = gradients[: len(table_variables)]
+        dense = [
+            tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
+            for v, g in zip(
+                dense_variables, gradients[len(table_variables) :], strict=True
+            )
+        ]
+        self._loss_names = list(losses)
+        self._used_tables = [k for k, g in enumerate(slices) if g is not None]
+        stacked = tf.stack([tf.cast(x, tf.float64) for x in losses.values()])
+        if context.num_replicas_in_sync > 1:
+            total = tf.distribute.ReduceOp.SUM
+            stacked = context.all_reduce(total, stacked)
+            dense = context.all_reduce(total, dense) if dense else []
+        rows = [gather_rows(slices[k]) for k in self._used_tables]
+        tensors = [*dense, *(r.gradients for r in rows)]
+        return _Gradients(stacked, _all_finite(stacked, tensors), dense, rows)
+
+    def _apply(self, gradients: Any) -> None:
+        """In cross-replica context: updates all variables."""
+        tf.distribute.get_strategy().run(self._apply_dense, args=(gradients.dense,))
+        rows: list[Rows | None] = [None] * len(self.model.table_variables)
+        for k, touched in zip(self._used_tables, gradients.tables, strict=True):
+            rows[k] = touched
+        # A callback that changes the dense learning rate changes both alike.
+        rate = tf.convert_to_tensor(self.dense.learning_rate)
+        self.tables.apply(rows, rate / self._initial_rate)
+
+    def _apply_dense(self, gradients: list[tf.Tensor]) -> None:
+        if self._clip_norm is not None:
+            gradients = clip_by_global_norm(gradients, self._clip_norm)
+        self.dense.apply(gradients, self.model.dense_variables)
+
+
+def _all_finite(losses: tf.Tensor, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    # One sum of squares each: NaN and infinity survive it, and it reads memory once.
+    squares = [2.0 * tf.nn.l2_loss(tensor) for tensor in tensors]
+    total = tf.add_n(squares) if squares else tf.zeros([])
+    return tf.reduce_all(tf.math.is_finite(losses)) & tf.math.is_finite(total)
+
+
+def _static(replica: Any) -> int:
+    value = tf.get_static_value(replica)
+    return int(replica if value is None else value)
