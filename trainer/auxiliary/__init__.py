@@ -1,0 +1,1 @@
+"""Auxiliary tasks: layers of the training model only, each giving a loss."""

@@ -1,0 +1,23 @@
+"""The auxiliary tasks by name: one line each."""
+
+from typing import Any
+
+import keras
+
+from configs.job import Job
+from trainer.layers.features import GroupsLayout
+
+__all__ = ["AUXILIARY", "build_auxiliary"]
+
+AUXILIARY: dict[str, Any] = {}
+
+
+def build_auxiliary(
+    config: Any, job: Job, layout: GroupsLayout, *, seed: int
+) -> keras.layers.Layer:
+    """Returns the layer of an auxiliary task.
+
+    Called with the embedded groups and the batch, it returns a float32 scalar: the
+    mean over this replica's anchors, 0 if there are none.
+    """
+    return AUXILIARY[config.name](config, job, layout, seed=seed)

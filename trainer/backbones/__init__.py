@@ -1,0 +1,1 @@
+"""Backbones: from embedded groups to a hidden vector."""

@@ -1,0 +1,58 @@
+"""DCN V2: explicit crosses and an MLP (Wang et al. 2021, arXiv:2008.13535)."""
+
+import keras
+import tensorflow as tf
+from tensorflow_recommenders.layers.feature_interaction.dcn import Cross
+
+from configs.model import CrossNetworkV2 as Config
+from trainer.backbones.inputs import flat_inputs, flat_width
+from trainer.layers.features import EmbeddedGroups, GroupsLayout
+from trainer.layers.mlp import MLP, dense
+
+__all__ = ["CrossNetworkV2"]
+
+
+class CrossNetworkV2(keras.layers.Layer):
+    """Cross layers x' = x0 * (W x + b) + x, beside (`parallel`) or below (`stacked`) an
+    MLP; behaviour sequences enter mean-pooled.
+
+    Args:
+        config: its section of the job.
+        layout: of the embedded groups.
+        seed: of the initial weights.
+    """
+
+    gives_score = False
+
+    def __init__(self, config: Config, layout: GroupsLayout, *, seed: int) -> None:
+        super().__init__(name="backbone")
+        inputs = flat_width(layout)
+        self._stacked = config.structure == "stacked"
+        self._cross = []
+        for number in range(config.cross_layers):
+            name = f"backbone_cross_{number}"
+            cross = Cross(name=name)
+            # Its own build would name the dense layer by a global counter, and a
+            # checkpoint restores by name.
+            cross._dense = dense(inputs, inputs, name=f"{name}_dense", seed=seed)
+            cross.built = True
+            self._cross.append(cross)
+        self._mlp = MLP(
+            inputs,
+            config.hidden,
+            name="backbone_hidden",
+            seed=seed,
+            dropout=config.dropout,
+        )
+        self.width = self._mlp.width + (0 if self._stacked else inputs)
+        self.built = True
+
+    def call(self, groups: EmbeddedGroups, training: bool = False) -> tf.Tensor:
+        """Returns float32 [B, width]."""
+        inputs = flat_inputs(groups)
+        crossed = inputs
+        for layer in self._cross:
+            crossed = layer(inputs, crossed)
+        if self._stacked:
+            return self._mlp(crossed, training=training)
+        return tf.concat([crossed, self._mlp(inputs, training=training)], axis=1)

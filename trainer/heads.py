@@ -1,0 +1,65 @@
+"""Heads: from a hidden vector to the outputs of a task, and to its one true logit."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer.layers.mlp import dense
+
+__all__ = ["HEADS", "SingleLogit", "build_head"]
+
+
+class SingleLogit(keras.layers.Layer):
+    """One logit z, with p = sigmoid(z).
+
+    A head has three faces: `call` gives what the losses train on, `logit` the one true
+    logit that is served, and `sampled` its outputs as they are in a sample whose
+    negatives were kept at a rate r. A head with two logits differs in all three.
+
+    Args:
+        width: of the hidden vector.
+        from_score: whether the hidden vector already is a logit up to a bias.
+    """
+
+    def __init__(self, width: int, *, from_score: bool, name: str, seed: int) -> None:
+        super().__init__(name=name)
+        self._dense = None
+        self._bias = None
+        if from_score:
+            self._bias = self.add_weight(name="bias", shape=(1,), initializer="zeros")
+        else:
+            self._dense = dense(1, width, name=f"{name}_logit", seed=seed)
+        self.built = True
+
+    def call(self, hidden: tf.Tensor) -> tf.Tensor:
+        """Maps float32 [B, width] to the outputs, here the true logits [B]."""
+        if self._dense is None:
+            return hidden[:, 0] + self._bias.value
+        return self._dense(hidden)[:, 0]
+
+    def logit(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the true logits, float32 [B], of the outputs of `call`."""
+        return outputs
+
+    def sampled(self, outputs: tf.Tensor, log_keep_rate: tf.Tensor) -> tf.Tensor:
+        """Returns the outputs as seen where negatives were kept at rate r(x).
+
+        Odds there are the true odds divided by r, so z becomes z - ln r, for positives
+        and negatives alike (He et al. 2014).
+
+        Args:
+            outputs: of `call`.
+            log_keep_rate: float32 [B], ln r of each row.
+        """
+        return outputs - log_keep_rate
+
+
+HEADS: dict[str, Any] = {"single_logit": SingleLogit}
+
+
+def build_head(
+    head: str, width: int, *, from_score: bool, name: str, seed: int
+) -> keras.layers.Layer:
+    """Returns the head called `head`, as a layer called `name`."""
+    return HEADS[head](width, from_score=from_score, name=name, seed=seed)

@@ -1,0 +1,1 @@
+"""Layers: embedding tables, numeric inputs, attention, and what joins them."""

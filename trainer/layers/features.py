@@ -1,0 +1,422 @@
+"""From encoded features to embedded groups: what every backbone takes in.
+
+Legend: B batch, L behaviours, D width of a group or sequence.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from configs.features import (
+    CategoricalFeature,
+    MultiValuedFeature,
+    NumericFeature,
+    SequenceFeature,
+)
+from configs.job import Job
+from configs.layout import (
+    CATEGORICAL,
+    DENSE,
+    NUMERIC,
+    PADDING,
+    layout_of,
+    multi_valued_key,
+    sequence_key,
+)
+from configs.manifest import Statistics
+from trainer.layers.numeric import (
+    NumericInput,
+    NumericTransform,
+    bucket_boundaries,
+    bucketize,
+)
+from trainer.layers.tables import Block, FusedTables, Table, tables_of
+
+__all__ = [
+    "EmbeddedGroups",
+    "EmbeddedSequence",
+    "FeatureEmbedding",
+    "GroupsLayout",
+    "SequenceWidths",
+    "Span",
+    "mean_pool",
+]
+
+GROUPS = ("user", "item", "context")
+
+
+class EmbeddedSequence(NamedTuple):
+    """One behaviour sequence.
+
+    Attributes:
+        values: float32 [B, L, D], the fields one after another, categorical ones first;
+            zeros where there is no behaviour.
+        mask: bool [B, L], whether there is a behaviour.
+        fields: float32 [B, L, d] for each categorical field.
+    """
+
+    values: tf.Tensor
+    mask: tf.Tensor
+    fields: dict[str, tf.Tensor]
+
+
+class EmbeddedGroups(NamedTuple):
+    """The features of a batch, ready for a backbone.
+
+    Attributes:
+        embeddings: float32 [B, D] for each of `user`, `item` and `context` that has
+            embedded features, these one after another (see `GroupsLayout.spans`).
+        numeric: float32 [B, Dn], transformed numbers, then dense vectors; Dn may be 0.
+        sequences: by feature name.
+    """
+
+    embeddings: dict[str, tf.Tensor]
+    numeric: tf.Tensor
+    sequences: dict[str, EmbeddedSequence]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a feature's embedding lies in its group: columns start to stop."""
+
+    group: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceWidths:
+    """Widths of a sequence.
+
+    Attributes:
+        fields: of each categorical field.
+        numeric: number of numeric columns.
+        item_fields: for each field that shares a table with a feature of the group
+            `item`, that feature.
+    """
+
+    fields: dict[str, int]
+    numeric: int
+    item_fields: dict[str, str]
+
+    @property
+    def categorical(self) -> int:
+        """Width of the categorical fields together."""
+        return sum(self.fields.values())
+
+    @property
+    def total(self) -> int:
+        """Width of `EmbeddedSequence.values`."""
+        return self.categorical + self.numeric
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupsLayout:
+    """The static side of `EmbeddedGroups`: what a backbone is built from.
+
+    Attributes:
+        groups: width of each group that has embeddings.
+        spans: of each categorical, multi-valued and bucketized feature.
+        numeric: width of `EmbeddedGroups.numeric`.
+        sequences: by feature name.
+    """
+
+    groups: dict[str, int]
+    spans: dict[str, Span]
+    numeric: int
+    sequences: dict[str, SequenceWidths]
+
+    @property
+    def width(self) -> int:
+        """Width of groups and numbers together, sequences left out."""
+        return sum(self.groups.values()) + self.numeric
+
+
+def mean_pool(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Returns the mean over the positions that hold something; zeros if none does.
+
+    Args:
+        values: float32 [B, L, D].
+        mask: bool [B, L].
+
+    Returns:
+        float32 [B, D].
+    """
+    weights = tf.cast(mask, values.dtype)
+    total = tf.einsum("bld,bl->bd", values, weights)
+    count = tf.reduce_sum(weights, axis=1, keepdims=True)
+    return total / tf.maximum(count, 1.0)
+
+
+class FeatureEmbedding(keras.layers.Layer):
+    """Embeds the encoded features of a job.
+
+    Args:
+        job: the job.
+        statistics: of numeric inputs, None to leave them to a checkpoint.
+        vocabularies: by table, None to leave them to a checkpoint.
+        vocabulary_sizes: by table.
+        seed: of the initial embeddings.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        statistics: Statistics | None,
+        vocabularies: Mapping[str, np.ndarray[Any, Any]] | None,
+        vocabulary_sizes: Mapping[str, int],
+        seed: int,
+    ) -> None:
+        super().__init__(name="features")
+        self._features = job.features
+        self._order = layout_of(job)
+        self._table_specs = tables_of(job, vocabulary_sizes)
+        self._table_of = _table_names(job)
+        self._columns = _columns(job, self._table_of, self._table_specs)
+        self.tables = FusedTables(
+            self._table_specs,
+            self._blocks(),
+            vocabularies=vocabularies,
+            initial_stddev=job.training.embedding_initial_stddev,
+            seed=seed,
+        )
+        known = None if statistics is None else statistics.numeric
+        self._number_names, inputs = _numeric_inputs(job)
+        self._numbers = None
+        if inputs:
+            self._numbers = NumericTransform(inputs, statistics=known, name="numeric")
+        self._sequence_numbers = {
+            name: NumericTransform(fields, statistics=known, name=f"numeric_{name}")
+            for name, fields in _sequence_numbers(job).items()
+        }
+        self.layout = self._layout(job)
+        self.built = True
+
+    def call(self, features: dict[str, tf.Tensor]) -> EmbeddedGroups:
+        """Embeds encoded features (keys and shapes: `configs.layout`)."""
+        vectors = self.tables(self._ids(features))
+        return EmbeddedGroups(
+            embeddings={
+                group: self._group(group, vectors, features)
+                for group in self.layout.groups
+            },
+            numeric=self._numeric(features),
+            sequences={
+                name: self._sequence(name, vectors, features)
+                for name in self._order.sequences
+            },
+        )
+
+    # What is looked up.
+
+    def _blocks(self) -> list[Block]:
+        blocks = [
+            Block(name=key, tables=tuple(self._table_of[name] for name in names))
+            for key, names in self._columns.items()
+        ]
+        for name in self._order.multi_valued:
+            blocks.append(
+                Block(
+                    name=multi_valued_key(name),
+                    tables=(self._table_of[name],),
+                    padded=True,
+                )
+            )
+        for name, sequence in self._order.sequences.items():
+            for field in sequence.categorical:
+                table = self._table_of[f"{name}.{field}"]
+                key = sequence_key(name, field)
+                blocks.append(Block(name=key, tables=(table,), padded=True))
+        return blocks
+
+    def _ids(self, features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        ids = {
+            block.name: features[block.name] for block in self._blocks() if block.padded
+        }
+        for key, names in self._columns.items():
+            categorical = [n for n in names if n in self._order.categorical]
+            buckets = [n for n in names if n in self._order.numeric]
+            parts = []
+            if categorical:
+                places = [self._order.categorical.index(name) for name in categorical]
+                parts.append(_take(features[CATEGORICAL], places))
+            parts += [self._bucket_ids(name, features) for name in buckets]
+            ids[key] = parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
+        return ids
+
+    def _bucket_ids(self, name: str, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        feature = self._features[name]
+        if not isinstance(feature, NumericFeature) or feature.bucketize is None:
+            raise TypeError(f"{name} is not bucketized")
+        column = _take(features[NUMERIC], [self._order.numeric.index(name)])
+        return bucketize(column, bucket_boundaries(feature.bucketize))
+
+    # What comes out.
+
+    def _layout(self, job: Job) -> GroupsLayout:
+        groups: dict[str, int] = {}
+        spans: dict[str, Span] = {}
+        for name, group, width in self._embedded():
+            start = groups.setdefault(group, 0)
+            groups[group] = start + width
+            spans[name] = Span(group, start, start + width)
+        numeric = sum(self._order.dense.values())
+        if self._numbers is not None:
+            numeric += self._numbers.width
+        return GroupsLayout(
+            groups={group: groups[group] for group in GROUPS if group in groups},
+            spans=spans,
+            numeric=numeric,
+            sequences={
+                name: self._sequence_widths(job, name) for name in self._order.sequences
+            },
+        )
+
+    def _embedded(self) -> list[tuple[str, str, int]]:
+        """Name, group and width of each embedded feature, in order of the columns."""
+        found = [
+            (name, key.partition("/")[0], self._width(name))
+            for key, names in self._columns.items()
+            for name in names
+        ]
+        for name in self._order.multi_valued:
+            feature = self._features[name]
+            if isinstance(feature, MultiValuedFeature):
+                found.append((name, feature.group, self._width(name)))
+        return found
+
+    def _width(self, name: str) -> int:
+        return self._table_specs[self._table_of[name]].dim
+
+    def _sequence_widths(self, job: Job, name: str) -> SequenceWidths:
+        sequence = self._order.sequences[name]
+        items: dict[str, str] = {}
+        for feature, definition in job.features.items():
+            if isinstance(definition, CategoricalFeature | MultiValuedFeature):
+                if definition.group == "item":
+                    items.setdefault(self._table_of[feature], feature)
+        tables = {f: self._table_of[f"{name}.{f}"] for f in sequence.categorical}
+        return SequenceWidths(
+            fields={f: self._table_specs[table].dim for f, table in tables.items()},
+            numeric=len(sequence.numeric),
+            item_fields={f: items[t] for f, t in tables.items() if t in items},
+        )
+
+    def _group(
+        self, group: str, vectors: dict[str, tf.Tensor], features: dict[str, tf.Tensor]
+    ) -> tf.Tensor:
+        parts = []
+        for key, names in self._columns.items():
+            if key.partition("/")[0] == group:
+                width = sum(self._width(name) for name in names)
+                parts.append(tf.reshape(vectors[key], (-1, width)))
+        for name in self._order.multi_valued:
+            feature = self._features[name]
+            if isinstance(feature, MultiValuedFeature) and feature.group == group:
+                key = multi_valued_key(name)
+                parts.append(_pool(feature, vectors[key], features[key]))
+        return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
+
+    def _numeric(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        parts = []
+        if self._numbers is not None:
+            places = [self._order.numeric.index(name) for name in self._number_names]
+            parts.append(self._numbers(_take(features[NUMERIC], places)))
+        if self._order.dense:
+            parts.append(features[DENSE])
+        if not parts:
+            any_key = next(iter(features.values()))
+            return tf.zeros((tf.shape(any_key)[0], 0), tf.float32)
+        return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
+
+    def _sequence(
+        self, name: str, vectors: dict[str, tf.Tensor], features: dict[str, tf.Tensor]
+    ) -> EmbeddedSequence:
+        sequence = self._order.sequences[name]
+        mask = features[sequence_key(name, sequence.fields[0])] != PADDING
+        fields = {f: vectors[sequence_key(name, f)] for f in sequence.categorical}
+        parts = list(fields.values())
+        numeric = [f for f in sequence.fields if f in sequence.numeric]
+        if numeric:
+            raw = tf.stack([features[sequence_key(name, f)] for f in numeric], axis=-1)
+            numbers = self._sequence_numbers[name](raw)
+            parts.append(tf.where(mask[:, :, tf.newaxis], numbers, 0.0))
+        values = parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
+        return EmbeddedSequence(values=values, mask=mask, fields=fields)
+
+
+def _take(values: tf.Tensor, places: Sequence[int]) -> tf.Tensor:
+    """Returns the columns `places` of [B, n]; without a copy where that is all."""
+    if list(places) == list(range(values.shape[1] or -1)):
+        return values
+    return tf.gather(values, list(places), axis=1)
+
+
+def _pool(feature: MultiValuedFeature, vectors: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+    if feature.pooling == "sum":
+        return tf.reduce_sum(vectors, axis=1)
+    return mean_pool(vectors, ids != PADDING)
+
+
+def _table_names(job: Job) -> dict[str, str]:
+    """Returns the table of each embedded input."""
+    names = {}
+    for name, feature in job.features.items():
+        if isinstance(feature, CategoricalFeature | MultiValuedFeature):
+            names[name] = job.table_owner(name)
+        elif isinstance(feature, NumericFeature) and feature.bucketize:
+            names[name] = name
+        elif isinstance(feature, SequenceFeature):
+            for field, definition in feature.fields.items():
+                if definition.kind == "categorical":
+                    names[f"{name}.{field}"] = job.table_owner(f"{name}.{field}")
+    return names
+
+
+def _columns(
+    job: Job, table_of: Mapping[str, str], tables: Mapping[str, Table]
+) -> dict[str, list[str]]:
+    """Returns single-valued embedded features by block (`item/16`: group and width),
+    categorical ones first."""
+    columns: dict[str, list[str]] = {}
+    for kind in (CategoricalFeature, NumericFeature):
+        for name, feature in job.features.items():
+            if isinstance(feature, kind) and name in table_of:
+                key = f"{feature.group}/{tables[table_of[name]].dim}"
+                columns.setdefault(key, []).append(name)
+    return columns
+
+
+def _numeric_inputs(job: Job) -> tuple[list[str], list[NumericInput]]:
+    names, inputs = [], []
+    for name, feature in job.features.items():
+        if isinstance(feature, NumericFeature) and not feature.bucketize:
+            names.append(name)
+            inputs.append(
+                NumericInput(
+                    name=name,
+                    transform=tuple(feature.transform),
+                    indicator=feature.missing == "indicator",
+                )
+            )
+    return names, inputs
+
+
+def _sequence_numbers(job: Job) -> dict[str, list[NumericInput]]:
+    found: dict[str, list[NumericInput]] = {}
+    for name, feature in job.features.items():
+        if not isinstance(feature, SequenceFeature):
+            continue
+        for field, definition in feature.fields.items():
+            if definition.kind == "numeric":
+                found.setdefault(name, []).append(
+                    NumericInput(
+                        name=f"{name}.{field}", transform=tuple(definition.transform)
+                    )
+                )
+    return found

@@ -1,0 +1,294 @@
+"""Fused embedding tables: one variable and one gather for all tables of one width.
+
+Legend: B batch, k ids per row of a block, d width of an embedding.
+
+Row 0 of every variable belongs to padding. It starts at zero and stays there, because
+the vectors of padding are masked and so its gradient is zero under any optimizer.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from configs.errors import JobError
+from configs.features import NumericFeature, embedded_features
+from configs.job import Job
+from configs.layout import FINGERPRINT_RANGE, PADDING
+from trainer.layers.seeds import derived_seed
+
+__all__ = ["Block", "FusedTables", "Table", "table_inputs", "tables_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One embedding table.
+
+    Attributes:
+        name: the input that owns it (`article_id`, `history.category`).
+        dim: width.
+        rows: number of rows.
+        kind: how an id finds its row: `buckets` by id modulo `rows`; `vocabulary` by
+            its place in a sorted list, plus 1, and 0 if it is not there; `index` means
+            that the id is the row.
+    """
+
+    name: str
+    dim: int
+    rows: int
+    kind: Literal["buckets", "vocabulary", "index"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Ids that are looked up together.
+
+    Attributes:
+        name: key of the block in the arguments and results of `FusedTables`.
+        tables: one name for each column; a single name serves any number of columns.
+        padded: whether ids may be `PADDING`.
+    """
+
+    name: str
+    tables: tuple[str, ...]
+    padded: bool = False
+
+
+def table_inputs(job: Job) -> dict[str, list[str]]:
+    """Returns the inputs that use each categorical table, by the table's name."""
+    inputs: dict[str, list[str]] = {}
+    for name, _ in embedded_features(job.features):
+        inputs.setdefault(job.table_owner(name), []).append(name)
+    return inputs
+
+
+def tables_of(job: Job, vocabulary_sizes: Mapping[str, int]) -> dict[str, Table]:
+    """Returns the tables of `job` by name.
+
+    Args:
+        job: the job.
+        vocabulary_sizes: number of values of each table with a vocabulary.
+
+    Raises:
+        JobError: if the size of a vocabulary is not given.
+    """
+    tables = {}
+    for name in table_inputs(job):
+        embedding = job.embedding_of(name)
+        if embedding.vocabulary is None:
+            rows = embedding.buckets or 0
+        elif name in vocabulary_sizes:
+            rows = vocabulary_sizes[name] + 1
+        else:
+            raise JobError(
+                f"features.{name} has a vocabulary, but its values are not known here:"
+                f" got vocabularies of {sorted(vocabulary_sizes)}. Take them from the"
+                " counts of the example set, or from a training run"
+            )
+        tables[name] = Table(
+            name=name,
+            dim=embedding.dim or 0,
+            rows=rows,
+            kind="vocabulary" if embedding.vocabulary else "buckets",
+        )
+    for name, feature in job.features.items():
+        if isinstance(feature, NumericFeature) and feature.bucketize:
+            tables[name] = Table(
+                name=name,
+                dim=feature.bucketize.dim or job.model.embedding_dim or 0,
+                rows=feature.bucketize.num_buckets,
+                kind="index",
+            )
+    return tables
+
+
+class FusedTables(keras.layers.Layer):
+    """Looks up blocks of ids in tables that share a variable where widths agree.
+
+    The variable of width d is called `width_d` and has the shape
+    `[1 + sum of rows, d]`. It is read by a gather on the resource, so a gradient tape
+    returns `tf.IndexedSlices` for it. Vocabularies are non-trainable int64 weights,
+    sorted, so that they live in the checkpoint and in the export.
+
+    Args:
+        tables: all tables by name.
+        blocks: what is looked up, in one gather for each width.
+        vocabularies: sorted int64 values by table, or None to leave them to a
+            checkpoint.
+        initial_stddev: of the normal distribution that new rows are drawn from.
+        seed: of that distribution.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[str, Table],
+        blocks: Sequence[Block],
+        *,
+        vocabularies: Mapping[str, np.ndarray[Any, Any]] | None,
+        initial_stddev: float,
+        seed: int,
+        name: str = "tables",
+    ) -> None:
+        super().__init__(name=name)
+        self._tables = dict(tables)
+        self._blocks = tuple(blocks)
+        self._offsets, total = _offsets(tables.values())
+        self._row_dtype = tf.int32 if max(total.values()) < 2**31 else tf.int64
+        self._variables = {
+            dim: self.add_weight(
+                name=f"width_{dim}",
+                shape=(rows, dim),
+                initializer=_initializer(initial_stddev, seed, dim),
+            )
+            for dim, rows in total.items()
+        }
+        self._vocabularies = {
+            table.name: self._add_vocabulary(table, vocabularies)
+            for table in tables.values()
+            if table.kind == "vocabulary"
+        }
+        self.built = True
+
+    @property
+    def table_variables(self) -> list[keras.Variable]:
+        """The fused variables, in order of first use."""
+        return list(self._variables.values())
+
+    @property
+    def vocabulary_sizes(self) -> dict[str, int]:
+        """Number of values of each vocabulary, by table."""
+        return {
+            t.name: t.rows - 1 for t in self._tables.values() if t.kind == "vocabulary"
+        }
+
+    def rows_of(self, table: str, ids: tf.Tensor) -> tf.Tensor:
+        """Returns the rows of `ids` inside their fused variable (any shape)."""
+        return self._local_rows(self._tables[table], ids) + self._offsets[table]
+
+    def call(self, ids: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Looks up all blocks.
+
+        Args:
+            ids: int64 [B, k] for each block, by its name.
+
+        Returns:
+            float32 [B, k, d] for each block; zeros where the id is `PADDING`.
+        """
+        vectors: dict[str, tf.Tensor] = {}
+        for dim, variable in self._variables.items():
+            blocks = [b for b in self._blocks if self._dim(b) == dim]
+            rows = [self._rows(block, ids[block.name]) for block in blocks]
+            for block, values in zip(blocks, self._gather(variable, rows), strict=True):
+                columns = len(block.tables) if len(block.tables) > 1 else None
+                columns = columns or ids[block.name].shape[1]
+                shape = tf.shape(ids[block.name])
+                values = tf.reshape(values, (shape[0], columns or shape[1], dim))
+                if block.padded:
+                    mask = tf.cast(ids[block.name] != PADDING, values.dtype)
+                    values *= mask[:, :, tf.newaxis]
+                vectors[block.name] = values
+        return vectors
+
+    def _gather(
+        self, variable: keras.Variable, rows: list[tf.Tensor]
+    ) -> list[tf.Tensor]:
+        flat = [tf.reshape(r, (-1,)) for r in rows]
+        if not flat:
+            return []
+        if len(flat) == 1:
+            return [tf.gather(variable.value, flat[0])]
+        vectors = tf.gather(variable.value, tf.concat(flat, axis=0))
+        sizes = tf.stack([tf.size(r) for r in flat])
+        return list(tf.split(vectors, sizes, axis=0, num=len(flat)))
+
+    def _rows(self, block: Block, ids: tf.Tensor) -> tf.Tensor:
+        tables = [self._tables[name] for name in block.tables]
+        if len(tables) == 1:
+            rows = self.rows_of(tables[0].name, ids)
+        elif all(table.kind != "vocabulary" for table in tables):
+            sizes = tf.constant([table.rows for table in tables], tf.int64)
+            offsets = tf.constant([self._offsets[t.name] for t in tables], tf.int64)
+            rows = tf.math.floormod(ids, sizes) + offsets
+        else:
+            columns = tf.unstack(ids, num=len(tables), axis=1)
+            rows = tf.stack(
+                [
+                    self.rows_of(table.name, column)
+                    for table, column in zip(tables, columns, strict=True)
+                ],
+                axis=1,
+            )
+        if block.padded:
+            rows = tf.where(ids == PADDING, tf.zeros_like(rows), rows)
+        return tf.cast(rows, self._row_dtype)
+
+    def _local_rows(self, table: Table, ids: tf.Tensor) -> tf.Tensor:
+        if table.kind != "vocabulary":
+            return tf.math.floormod(ids, tf.constant(table.rows, tf.int64))
+        vocabulary = self._vocabularies[table.name].value
+        last = tf.constant(max(table.rows - 2, 0), tf.int64)
+        # As tf.searchsorted, which fails on an empty batch.
+        places = tf.raw_ops.LowerBound(
+            sorted_inputs=vocabulary[tf.newaxis],
+            values=tf.reshape(ids, (1, -1)),
+            out_type=tf.int64,
+        )
+        places = tf.reshape(places, tf.shape(ids))
+        found = tf.gather(vocabulary, tf.minimum(places, last)) == ids
+        return tf.where(found, places + 1, tf.zeros_like(places))
+
+    def _dim(self, block: Block) -> int:
+        return self._tables[block.tables[0]].dim
+
+    def _add_vocabulary(
+        self, table: Table, vocabularies: Mapping[str, np.ndarray[Any, Any]] | None
+    ) -> keras.Variable:
+        # An empty vocabulary holds a value that is no fingerprint.
+        values = np.full(max(table.rows - 1, 1), FINGERPRINT_RANGE, np.int64)
+        if vocabularies is not None and table.rows > 1:
+            values = _checked(table.name, vocabularies[table.name], table.rows - 1)
+        return self.add_weight(
+            name=f"vocabulary_{table.name}",
+            shape=values.shape,
+            dtype="int64",
+            trainable=False,
+            initializer=lambda shape, dtype: tf.constant(values, dtype),
+        )
+
+
+def _checked(
+    name: str, values: np.ndarray[Any, Any], size: int
+) -> np.ndarray[Any, Any]:
+    values = np.asarray(values)
+    if values.dtype != np.int64 or values.shape != (size,):
+        raise ValueError(
+            f"vocabulary of {name}: expected int64 [{size}], got {values.dtype}"
+            f" {list(values.shape)}"
+        )
+    if np.any(np.diff(values) <= 0):
+        raise ValueError(f"vocabulary of {name}: values must be sorted and distinct")
+    return values
+
+
+def _offsets(tables: Iterable[Table]) -> tuple[dict[str, int], dict[int, int]]:
+    """Returns the first row of each table, and the rows of each width."""
+    offsets: dict[str, int] = {}
+    total: dict[int, int] = {}
+    for table in tables:
+        offsets[table.name] = total.setdefault(table.dim, 1)
+        total[table.dim] += table.rows
+    return offsets, total or {1: 1}
+
+
+def _initializer(stddev: float, seed: int, dim: int) -> Any:
+    def initialize(shape: tuple[int, ...], dtype: Any) -> tf.Tensor:
+        seeds = (derived_seed(seed, "tables"), dim)
+        values = tf.random.stateless_normal(
+            (shape[0] - 1, shape[1]), seeds, stddev=stddev, dtype=dtype
+        )
+        return tf.concat([tf.zeros((1, shape[1]), dtype), values], axis=0)
+
+    return initialize

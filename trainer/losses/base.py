@@ -1,0 +1,83 @@
+"""What all losses have in common: their arguments, masks and the reduction.
+
+Legend: B rows of a batch, n rows that the mask leaves.
+"""
+
+import keras
+import tensorflow as tf
+
+__all__ = ["Loss", "apply_mask", "mean_loss", "row_mask", "rows_left"]
+
+
+class Loss(keras.losses.Loss):
+    """A loss on logits; usable in `model.compile` like any Keras loss.
+
+    Subclasses give `per_example`. Its result is such that the sum over the rows divided
+    by n is the loss: a mean over pairs is spread over the rows that way.
+    """
+
+    def per_example(
+        self,
+        logits: tf.Tensor,
+        labels: tf.Tensor,
+        *,
+        weights: tf.Tensor | None = None,
+        mask: tf.Tensor | None = None,
+        contexts: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Returns the loss of each row.
+
+        Args:
+            logits: float32 [B].
+            labels: float32 [B], 0 or 1.
+            weights: float32 [B], not negative; 1 unless given. Pointwise terms are
+                linear in their scale, ranking terms do not change with it.
+            mask: bool [B], the rows that count; all unless given. What the other rows
+                hold, even NaN, has no effect on value or gradient.
+            contexts: int64 [B]: a ranking term forms pairs inside a context only; the
+                whole batch is one context unless given. Pointwise terms ignore it.
+
+        Returns:
+            float32 [B], 0 where masked out. Its sum over n is the loss.
+        """
+        raise NotImplementedError
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """Keras's interface: labels and logits, [B] or [B, 1]; returns [B].
+
+        Keras multiplies the result by sample weights. For pointwise terms that is
+        their definition; a pair is then weighed by its positive row alone, so weights
+        on ranking terms belong into `per_example`.
+        """
+        return self.per_example(
+            tf.reshape(y_pred, (-1,)), tf.reshape(tf.cast(y_true, tf.float32), (-1,))
+        )
+
+
+def row_mask(logits: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Returns `mask`, bool [B], or all true."""
+    if mask is None:
+        return tf.ones_like(logits, dtype=tf.bool)
+    return tf.cast(mask, tf.bool)
+
+
+def apply_mask(values: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Returns `values` with 0 where masked out, so that NaN there does no harm."""
+    if mask is None:
+        return values
+    return tf.where(tf.cast(mask, tf.bool), values, tf.zeros_like(values))
+
+
+def rows_left(logits: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Returns n, the number of rows that count, as a float32 scalar."""
+    return tf.reduce_sum(tf.cast(row_mask(logits, mask), tf.float32))
+
+
+def mean_loss(per_example: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Reduces the losses of the rows: their sum over `rows`, 0 if `rows` is 0.
+
+    This is the one place where a batch becomes a number. With `rows` counted over all
+    replicas the result is this replica's share, and the shares sum up to the loss.
+    """
+    # Dividing first keeps the sum finite where rows are near the end of float32.
+    return tf.reduce_sum(tf.math.divide_no_nan(per_example, rows))
