@@ -33,6 +33,8 @@ def canonical_text(value: object, declared: CategoricalType) -> str:
     if value is None:
         return MISSING
     if isinstance(value, str):
+        if not _is_unicode(value):
+            raise ValueError(f"expected valid Unicode text, got {value!r}")
         if declared == "string" or value == MISSING:
             return value
         if _INTEGER.fullmatch(value):
@@ -43,6 +45,15 @@ def canonical_text(value: object, declared: CategoricalType) -> str:
         return _decimal(int(value))
     wanted = "an integer" if declared == "int64" else "text or an integer"
     raise ValueError(f"expected {wanted}, got {type(value).__name__} {value!r}")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8; JSON can smuggle in surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _decimal(value: int) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from configs.canonical import CategoricalType
-from configs.section import Section
+from configs.section import Key, Section
 
 __all__ = [
     "Bucketize",
@@ -210,7 +210,7 @@ class SequenceFeature(Section):
     kind: Literal["sequence"]
     group: Literal["behaviour"] = "behaviour"
     max_length: PositiveInt
-    fields: dict[str, SequenceField] = Field(min_length=1)
+    fields: dict[Key, SequenceField] = Field(min_length=1)
     separator: str = Field(default="|", min_length=1)
     """Splits the text in formats without lists (CSV, TSV)."""
 

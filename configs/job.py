@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from configs.canonical import CategoricalType, canonical_text
 from configs.data import Data, Identifiers
 from configs.durations import duration_ms
 from configs.export import Export
@@ -19,8 +20,8 @@ from configs.features import (
 )
 from configs.labels import Label
 from configs.model import Correction, Model, Task
-from configs.preprocess import Preprocessing
-from configs.section import Section, suggestion
+from configs.preprocess import Preprocessing, SamplingSlices
+from configs.section import Key, Section, suggestion
 from configs.training import Training
 
 __all__ = ["Job"]
@@ -34,9 +35,9 @@ class Job(Section):
     name: Name
     """Also the name under which the model is served."""
     data: Data
-    features: dict[Name, Feature] = Field(min_length=1)
+    features: dict[Key, Feature] = Field(min_length=1)
     ids: Identifiers
-    labels: dict[Name, Label] = Field(min_length=1)
+    labels: dict[Key, Label] = Field(min_length=1)
     preprocessing: Preprocessing = Preprocessing()
     model: Model
     training: Training = Training()
@@ -179,11 +180,14 @@ class Job(Section):
             )
         if sampling.slices is not None:
             name = sampling.slices.feature
-            if not isinstance(self.features.get(name), CategoricalFeature):
+            feature = self.features.get(name)
+            if not isinstance(feature, CategoricalFeature):
                 yield (
                     f"preprocessing.sampling.slices.feature: {name!r} is no categorical"
                     f" feature.{suggestion(name, self.features)}"
                 )
+            else:
+                yield from _slice_problems(sampling.slices, feature.type)
         if split.by == "hash" and split.key != "event":
             if getattr(self.ids, split.key) is None:
                 yield (
@@ -225,8 +229,8 @@ class Job(Section):
         elif task.correction is None:
             yield (
                 f"model.tasks.{name}: negatives of {self.sampled_label!r} are"
-                f" dropped, so say how this task is corrected: 'given: {self.sampled_label}', or"
-                " 'correction: weights'"
+                f" dropped, so say how this task is corrected:"
+                f" 'given: {self.sampled_label}', or 'correction: weights'"
             )
 
     def _model_problems(self) -> Iterator[str]:
@@ -318,3 +322,15 @@ class Job(Section):
         if self.model.backbone.name == "logistic_regression":
             if self.model.auxiliary:
                 yield "model.auxiliary: embeddings of dim 1 can hardly match anything"
+
+
+def _slice_problems(slices: SamplingSlices, declared: CategoricalType) -> Iterator[str]:
+    place = "preprocessing.sampling.slices.rates"
+    for value in slices.rates:
+        try:
+            canonical = canonical_text(value, declared)
+        except ValueError as error:
+            yield f"{place}: {error}"
+        else:
+            if canonical != value:
+                yield f"{place}: {value!r} never occurs, write it {canonical!r}"

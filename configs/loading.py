@@ -1,13 +1,14 @@
 """Reads job files: safe YAML, overrides from the command line, readable errors."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from configs.columns import raw_columns
 from configs.errors import JobError
 from configs.job import Job
 from configs.section import suggestion
@@ -47,12 +48,14 @@ def parse_job(text: str, overrides: Iterable[str] = (), origin: str = "job") -> 
     for override in overrides:
         _apply(values, override)
     try:
-        return Job.model_validate(values)
+        job = Job.model_validate(values)
     except ValidationError as error:
         lines = [_line(values, dict(problem)) for problem in error.errors()]
         raise JobError(
             f"{origin}: {len(lines)} problem(s)\n" + "\n".join(lines)
         ) from error
+    raw_columns(job)  # raises where two features disagree on a column
+    return job
 
 
 def dump_job(job: Job) -> str:
@@ -67,8 +70,12 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
-            if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
+            if not isinstance(key, Hashable):
+                break  # the base class words this one
+            if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key {key!r} is given twice",
                     problem_mark=key_node.start_mark,
@@ -93,8 +100,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
             " training.batch_size=4096"
         )
     target: Any = values
-    for depth, key in enumerate(keys[:-1]):
-        target = _child(target, key, ".".join(keys[: depth + 1]), override)
+    for depth in range(len(keys) - 1):
+        target = _child(target, keys[: depth + 1], override)
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
@@ -102,30 +109,32 @@ def _apply(values: dict[str, Any], override: str) -> None:
             f"--set {override}: the value is not valid YAML: {error}"
         ) from error
     if isinstance(target, list):
-        _child(target, keys[-1], place, override)
-        target[int(keys[-1])] = value
+        target[_position(target, keys, override)] = value
     else:
         target[keys[-1]] = value
 
 
-def _child(target: Any, key: str, place: str, override: str) -> Any:
-    """Steps into a mapping (made where absent) or an item of a list."""
-    if isinstance(target, dict):
-        child = target.setdefault(key, {})
-        if child is None:
-            child = target[key] = {}
-    elif isinstance(target, list) and key.isdigit() and int(key) < len(target):
-        child = target[int(key)]
+def _child(target: Any, keys: list[str], override: str) -> Any:
+    """Steps to the last of `keys`: into a mapping (made where absent), or to an item
+    of a list."""
+    if isinstance(target, list):
+        child = target[_position(target, keys, override)]
     else:
-        child = None
-    if child is None or (not isinstance(child, dict | list) and place != override):
-        if isinstance(target, list):
-            raise JobError(
-                f"--set {override}: {place} has {len(target)} item(s); {key!r} is none"
-                " of their numbers (from 0)"
-            )
-        raise JobError(f"--set {override}: {place} is not a section")
+        child = target.get(keys[-1])
+        if child is None:
+            child = target[keys[-1]] = {}
+    if not isinstance(child, dict | list):
+        raise JobError(f"--set {override}: {'.'.join(keys)} is not a section")
     return child
+
+
+def _position(target: list[Any], keys: list[str], override: str) -> int:
+    if re.fullmatch("[0-9]+", keys[-1]) and int(keys[-1]) < len(target):
+        return int(keys[-1])
+    raise JobError(
+        f"--set {override}: {'.'.join(keys[:-1])} has {len(target)} item(s);"
+        f" {keys[-1]!r} is none of their numbers (from 0)"
+    )
 
 
 def _line(values: Any, problem: dict[str, Any]) -> str:

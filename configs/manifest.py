@@ -14,7 +14,7 @@ An example set is a folder:
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
 
@@ -98,7 +98,7 @@ class Manifest(_Record):
         golden_rows: number of golden rows.
     """
 
-    version: int = 1
+    version: Literal[1] = 1
     job: str
     fingerprint: str
     contract: dict[str, Any]

@@ -23,7 +23,7 @@ def publish_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[P
         overwrite: replace an existing folder instead of refusing.
 
     Raises:
-        DataError: if `target` exists and `overwrite` is false.
+        DataError: if `target` exists and `overwrite` is false, or is no folder.
     """
     target = Path(target)
     if target.exists() and not overwrite:
@@ -31,6 +31,8 @@ def publish_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[P
             f"{target} exists already: remove it, choose another folder, or say"
             " --overwrite to replace it"
         )
+    if target.exists() and not target.is_dir():
+        raise DataError(f"{target} is a file, expected a folder: choose another folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)

@@ -2,11 +2,15 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Section", "suggestion"]
+__all__ = ["Key", "Section", "suggestion"]
+
+Key = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+"""A name that the user gives to a feature, field or label. It becomes part of file
+names and has no dots: `history.item` is the field `item` of the sequence `history`."""
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
