@@ -5,11 +5,13 @@ from typing import Any
 import keras
 
 from configs.job import Job
+from trainer.auxiliary.nip import NIP
+from trainer.auxiliary.uim import UIM
 from trainer.layers.features import GroupsLayout
 
 __all__ = ["AUXILIARY", "build_auxiliary"]
 
-AUXILIARY: dict[str, Any] = {}
+AUXILIARY: dict[str, Any] = {"uim": UIM, "nip": NIP}
 
 
 def build_auxiliary(

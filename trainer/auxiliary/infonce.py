@@ -1,0 +1,193 @@
+"""InfoNCE on cosine similarities: the part that the match tasks have in common.
+
+Legend: A anchors, C candidates, d width, G groups, s members of a group.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+__all__ = ["info_nce", "symmetric_info_nce_sum", "unit_vectors"]
+
+# A vector that is shorter has no direction.
+SHORTEST = 1e-6
+# exp of it is 0 in float32.
+NEVER = -1e9
+# Similarities of a tile: 8 MiB of float32.
+TILE = 2**21
+
+
+def unit_vectors(values: tf.Tensor) -> tf.Tensor:
+    """Scales vectors to length 1; those shorter than 1e-6 become zero.
+
+    The cosine of a zero vector (an empty history) with anything is then 0, and no
+    gradient flows to it, where the derivative of the cosine has a pole.
+
+    Args:
+        values: float32 [..., d].
+    """
+    squares = tf.reduce_sum(tf.square(values), axis=-1, keepdims=True)
+    usable = squares > SHORTEST**2
+    return tf.where(usable, values * tf.math.rsqrt(tf.where(usable, squares, 1.0)), 0.0)
+
+
+def info_nce(
+    anchors: tf.Tensor,
+    positives: tf.Tensor,
+    candidates: tf.Tensor,
+    allowed: tf.Tensor | None,
+    temperature: float,
+) -> tf.Tensor:
+    """Returns -log( exp(a.p / t) / sum_c exp(a.c / t) ) for each anchor.
+
+    Args:
+        anchors: unit vectors, float32 [A, d].
+        positives: the positive of each anchor, float32 [A, d].
+        candidates: float32 [C, d], the positives among them.
+        allowed: bool [A, C], the candidates that count, the anchor's positive among
+            them; all unless given.
+        temperature: t.
+
+    Returns:
+        float32 [A].
+    """
+    logits = tf.matmul(anchors, candidates, transpose_b=True) / temperature
+    if allowed is not None:
+        logits = tf.where(allowed, logits, NEVER)
+    positive = tf.reduce_sum(anchors * positives, axis=-1) / temperature
+    return tf.reduce_logsumexp(logits, axis=-1) - positive
+
+
+def symmetric_info_nce_sum(
+    anchors: tf.Tensor,
+    targets: tf.Tensor,
+    valid: tf.Tensor,
+    target_ids: tf.Tensor | None,
+    anchor_ids: tf.Tensor | None,
+    temperature: float,
+) -> tf.Tensor:
+    """Returns the sum over all valid members i of all groups of
+
+        -log( e(i, i) / sum_j e(i, j) ) - log( e(i, i) / sum_j e(j, i) ),
+
+    with e(i, j) = exp(a_i . t_j / temperature) and j over the valid members of i's
+    group. Left out of the first sum are the j that have the target id of i, out of the
+    second those that have its anchor id (i itself always stays).
+
+    Both directions share one matrix, and value and gradient come from one pass over
+    tiles of groups, so memory does not grow with the number of groups. Similarities
+    are bounded by 1 / temperature, which stands in for the maximum in the exponent.
+
+    Args:
+        anchors: a, unit vectors or zeros, float32 [G, s, d].
+        targets: t, likewise.
+        valid: bool [G, s].
+        target_ids: int64 [G, s], or None to leave out nobody.
+        anchor_ids: int64 [G, s], or None.
+        temperature: at least 0.003.
+    """
+    if temperature < 0.003:
+        raise ValueError(f"temperature must be at least 0.003, got {temperature}")
+    # exp(-2 / temperature) has to be a normal number.
+    dtype = tf.float32 if temperature >= 0.025 else tf.float64
+
+    def slopes(
+        start: tf.Tensor, stop: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Loss of the groups from start to stop, and its two gradients."""
+        a = tf.cast(anchors[start:stop], dtype)
+        t = tf.cast(targets[start:stop], dtype)
+        here = tf.cast(valid[start:stop], dtype)
+        scores = tf.matmul(a, t, transpose_b=True) / temperature
+        powers = tf.exp(scores - 1.0 / temperature)
+        # Invalid members neither ask nor answer.
+        powers *= here[:, :, tf.newaxis] * here[:, tf.newaxis, :]
+        forth = _without(powers, target_ids, start, stop)
+        back = _without(powers, anchor_ids, start, stop)
+        forth_sum, back_sum = tf.reduce_sum(forth, 2), tf.reduce_sum(back, 1)
+        positive = tf.reduce_sum(a * t, axis=-1) / temperature
+        logs = _safe_log(forth_sum) + _safe_log(back_sum) + 2.0 / temperature
+        loss = tf.reduce_sum(here * (logs - 2.0 * positive))
+        share = tf.math.divide_no_nan(forth, forth_sum[:, :, tf.newaxis])
+        share += tf.math.divide_no_nan(back, back_sum[:, tf.newaxis, :])
+        pull = 2.0 * here[:, :, tf.newaxis]
+        to_anchors = (tf.matmul(share, t) - pull * t) / temperature
+        to_targets = (tf.matmul(share, a, transpose_a=True) - pull * a) / temperature
+        return tuple(tf.cast(x, tf.float32) for x in (loss, to_anchors, to_targets))
+
+    @tf.custom_gradient  # type: ignore[misc]
+    def loss_of(anchors: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        loss, to_anchors, to_targets = _over_tiles(slopes, anchors)
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return upstream * to_anchors, upstream * to_targets
+
+        return loss, gradient
+
+    return loss_of(anchors, targets)
+
+
+def _without(
+    powers: tf.Tensor, ids: tf.Tensor | None, start: tf.Tensor, stop: tf.Tensor
+) -> tf.Tensor:
+    """Returns `powers` [G, s, s] with 0 where another member has the same id."""
+    if ids is None:
+        return powers
+    ids = ids[start:stop]
+    other = ids[:, :, tf.newaxis] != ids[:, tf.newaxis, :]
+    members = tf.range(tf.shape(ids)[1])
+    allowed = other | (members[:, tf.newaxis] == members)
+    return tf.where(allowed, powers, tf.zeros_like(powers))
+
+
+def _safe_log(values: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(tf.where(values > 0.0, values, tf.ones_like(values)))
+
+
+def _over_tiles(
+    function: Any, anchors: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Sums the first and concatenates the other results over tiles of the groups."""
+    count, members = tf.shape(anchors)[0], tf.shape(anchors)[1]
+    size = tf.maximum(TILE // tf.maximum(members * members, 1), 1)
+    arrays = [
+        tf.TensorArray(
+            tf.float32,
+            size=0,
+            dynamic_size=True,
+            infer_shape=False,
+            element_shape=[None, None, anchors.shape[2]],
+        )
+        for _ in range(2)
+    ]
+
+    def step(
+        tile: tf.Tensor,
+        start: tf.Tensor,
+        total: tf.Tensor,
+        left: tf.TensorArray,
+        right: tf.TensorArray,
+    ) -> tuple[Any, ...]:
+        stop = tf.minimum(start + size, count)
+        loss, to_anchors, to_targets = function(start, stop)
+        return (
+            tile + 1,
+            stop,
+            total + loss,
+            left.write(tile, to_anchors),
+            right.write(tile, to_targets),
+        )
+
+    _, _, total, left, right = tf.while_loop(
+        # At least one tile, for an empty list of tiles has no shape.
+        lambda tile, start, *_: (start < count) | (tile == 0),
+        step,
+        (0, 0, tf.constant(0.0), *arrays),
+        parallel_iterations=1,
+    )
+    shape = tf.shape(anchors)
+    return (
+        total,
+        tf.reshape(left.concat(), shape),
+        tf.reshape(right.concat(), shape),
+    )
