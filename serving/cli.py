@@ -2,16 +2,21 @@
 
 import argparse
 import json
+import os
 import sys
 
 from configs.command import add_job_arguments, job_from, run_command
 from serving.server.settings import Limits
+from serving.versions import latest_version
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command and returns its exit status."""
+    # TensorFlow's notices about drivers and instructions are no concern of a user's;
+    # what fails raises an exception.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parser = argparse.ArgumentParser(
         prog="python -m serving",
         description="Export a trained model, serve it, score files with it.",
@@ -112,6 +117,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _serve(options: argparse.Namespace) -> None:
+    latest_version(options.models)  # Fails before TensorFlow is loaded.
     from serving.server.run import serve
 
     limits = Limits(

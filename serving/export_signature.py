@@ -12,6 +12,7 @@ from configs.errors import ExportError
 from configs.job import Job
 from preprocessing.encoding import encode_request
 from serving.specification import SIGNATURE, Column, Specification
+from trainer.variables import named_variables
 
 __all__ = ["ServingModule", "save_model", "weights_by_name"]
 
@@ -71,17 +72,16 @@ def save_model(
 
 
 def weights_by_name(model: Any) -> dict[str, tf.Variable]:
-    """Returns the variables of a Keras model by path, in order; a path that occurs
-    again gets a number."""
-    named: dict[str, tf.Variable] = {}
-    for weight in model.weights:
-        name = path = weight.path
-        number = 1
-        while name in named:
-            number += 1
-            name = f"{path}#{number}"
-        named[name] = weight.value
-    return named
+    """Returns the weights of an inference model by the names that checkpoints use.
+
+    States of random generators are no weights: inference draws nothing.
+    """
+    weights = {id(weight) for weight in model.weights}
+    return {
+        name: variable.value
+        for name, variable in named_variables(model).items()
+        if id(variable) in weights
+    }
 
 
 def _tensor_spec(column: Column) -> tf.TensorSpec:

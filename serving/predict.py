@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -80,26 +80,24 @@ def predict_file(
 def _score(
     model: LoadedModel, path: Path, batch: list[bytes], first: int, skip_bad: bool
 ) -> list[dict[str, float] | None]:
+    """Scores lines, the first of which has the number `first`."""
     parsed, problems = _parse(batch)
     columns, more = columns_of_rows(model.specification, parsed, allow_extra=True)
-    problems += [p for p in more if parsed[p.row or 0] is not None]
-    unfit = {problem.row for problem in problems}
-    _, found = pack_columns(model.specification, columns)
-    problems += [problem for problem in found if problem.row not in unfit]
+    spoiled = {problem.row for problem in problems}
+    problems += [problem for problem in more if problem.row not in spoiled]
+    arrays, found = pack_columns(model.specification, columns)
+    spoiled = {problem.row for problem in problems}
+    problems += [problem for problem in found if problem.row not in spoiled]
+    good: Sequence[int] = range(len(batch))
     if problems and not skip_bad:
-        worst = listed(problems)[0]
-        raise DataError(
-            f"{path}, line {first + (worst.row or 0)}: {_without_row(worst)}"
-            f" ({len(problems)} problem(s) in lines {first} to"
-            f" {first + len(batch) - 1}). Mend the file, or say --skip-bad to write"
-            " null for such rows"
-        )
-    bad = {problem.row for problem in problems}
-    good = [row for row in range(len(batch)) if row not in bad]
-    scores: list[dict[str, float] | None] = [None] * len(batch)
-    if good:
+        raise _refusal(path, first, len(batch), problems)
+    if problems:
+        bad = {problem.row for problem in problems}
+        good = [row for row in good if row not in bad]
         kept = {name: [values[r] for r in good] for name, values in columns.items()}
         arrays, _ = pack_columns(model.specification, kept)
+    scores: list[dict[str, float] | None] = [None] * len(batch)
+    if good:
         for row, score in zip(good, _by_row(model.predict(arrays)), strict=True):
             scores[row] = score
     if not skip_bad and None in scores:
@@ -108,6 +106,19 @@ def _score(
             " lies far outside of what it has seen. Mend the row, or say --skip-bad"
         )
     return scores
+
+
+def _refusal(
+    path: Path, first: int, count: int, problems: Sequence[Problem]
+) -> DataError:
+    worst = listed(problems)[0]
+    place = f"feature {worst.feature!r}: " if worst.feature else ""
+    return DataError(
+        f"{path}, line {first + (worst.row or 0)}: {place}expected {worst.expected},"
+        f" found {worst.found} ({len(problems)} problem(s) in lines {first} to"
+        f" {first + count - 1}). Mend the file, or say --skip-bad to write null for"
+        " such rows"
+    )
 
 
 def _parse(batch: list[bytes]) -> tuple[list[Any], list[Problem]]:
@@ -136,11 +147,6 @@ def _by_row(predictions: dict[str, Any]) -> Iterator[dict[str, float] | None]:
     columns = [values.tolist() for values in predictions.values()]
     for row, usable in zip(zip(*columns, strict=True), finite, strict=True):
         yield dict(zip(predictions, row, strict=True)) if usable else None
-
-
-def _without_row(problem: Problem) -> str:
-    place = f"feature {problem.feature!r}: " if problem.feature else ""
-    return f"{place}expected {problem.expected}, found {problem.found}"
 
 
 @contextlib.contextmanager

@@ -1,22 +1,17 @@
 """An exported version, loaded and ready to predict."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from configs.errors import ExportError
 from serving.golden import GoldenRow, read_golden
 from serving.specification import SIGNATURE, Specification, read_specification
 from serving.values import Arrays, columns_of_rows, pack_columns
-
-# TensorFlow's notices about the machine's instructions are no concern of a user's.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-
-import tensorflow as tf
 
 __all__ = [
     "WARMING_ROWS",

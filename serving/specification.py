@@ -55,12 +55,13 @@ class Column(_Record):
 
     def describe(self) -> str:
         """Returns the expected value in words, for messages."""
-        one = {"string": "text", "int64": "integer", "number": "number"}[self.type]
-        if self.length is not None:
-            return f"a list of {self.length} {one}s"
         if self.is_list:
-            return f"a list of {one}s" if self.is_number else f"a list of {one} values"
-        return f"a {one}" if self.type != "int64" else "an integer"
+            many = {"string": "texts", "int64": "integers", "number": "numbers"}
+            count = f"{self.length} " if self.length else ""
+            return f"a list of {count}{many[self.type]}"
+        return {"string": "text", "int64": "an integer", "number": "a number"}[
+            self.type
+        ]
 
     def example(self) -> Any:
         """Returns a value of the right form."""

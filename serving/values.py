@@ -8,7 +8,7 @@ missing. Lists are padded on the right with the same. The exported graph does th
 import base64
 import binascii
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -173,7 +173,12 @@ def _pack_lists(
         problems.append(_problem(column, row, f"{found} at position {place}", expected))
     longest = max(1, int(lengths.max(initial=0)))
     if column.length is not None:
-        problems += _vector_problems(column, values, flat, lengths, ends)
+        spoiled = {problem.row for problem in problems}
+        problems += [
+            problem
+            for problem in _vector_problems(column, flat, lengths)
+            if problem.row not in spoiled
+        ]
         longest = column.length
     elif max_values is not None and len(lists) * longest > max_values:
         problems.append(
@@ -199,35 +204,26 @@ def _pad(
 
 
 def _vector_problems(
-    column: Column,
-    values: Sequence[Any],
-    flat: npt.NDArray[Any],
-    lengths: npt.NDArray[np.int64],
-    ends: npt.NDArray[np.int64],
-) -> list[Problem]:
+    column: Column, flat: npt.NDArray[Any], lengths: npt.NDArray[np.int64]
+) -> Iterator[Problem]:
     """A dense vector is whole, or missing: null, empty, or nothing but NaN."""
-    problems = []
-    for row in np.flatnonzero(lengths != column.length).tolist():
-        if values[row]:
-            problems.append(
-                _problem(column, row, shown(values[row]), column.describe())
+    rows = np.flatnonzero(lengths > 0)
+    if not len(rows):
+        return
+    starts = (np.cumsum(lengths) - lengths)[rows]
+    gaps = np.add.reduceat(np.isnan(flat), starts, dtype=np.int64)
+    for row, size, gap in zip(
+        rows.tolist(), lengths[rows].tolist(), gaps.tolist(), strict=True
+    ):
+        if size != column.length:
+            yield _problem(column, row, f"a list of {size}", column.describe())
+        elif 0 < gap < size:
+            yield _problem(
+                column,
+                row,
+                f"a list with {gap} missing value(s)",
+                f"{column.describe()}, or null where the whole is missing",
             )
-    if not problems and len(flat):
-        missing = np.isnan(flat)
-        starts = (ends - lengths)[lengths > 0]
-        gaps = np.add.reduceat(missing, starts, dtype=np.int64)
-        rows = np.flatnonzero(lengths > 0)
-        for row, gap in zip(rows.tolist(), gaps.tolist(), strict=True):
-            if 0 < gap < lengths[row]:
-                problems.append(
-                    _problem(
-                        column,
-                        row,
-                        f"a list with {gap} missing value(s)",
-                        f"{column.describe()}, or null where the whole is missing",
-                    )
-                )
-    return problems
 
 
 def _pack_values(column: Column, values: Sequence[Any]) -> _Flat:
