@@ -10,6 +10,7 @@ from configs.errors import (
     JobError,
     PairstreamError,
     RequestError,
+    TrainingError,
 )
 from configs.job import Job
 from configs.loading import dump_job, load_job, parse_job
@@ -22,6 +23,7 @@ __all__ = [
     "JobError",
     "PairstreamError",
     "RequestError",
+    "TrainingError",
     "dump_job",
     "load_job",
     "parse_job",

@@ -4,6 +4,7 @@ PairstreamError
 ├── JobError         the job file is wrong, or does not fit what it is used with
 ├── DataError        logs or example sets are missing, damaged or of another shape
 ├── CheckpointError  a training run or checkpoint is missing, damaged or does not fit
+├── TrainingError    training cannot go on, because of losses that are not finite, say
 ├── ExportError      an exported model is missing, damaged or unlike the trainer's
 └── RequestError     a prediction request does not fit the model
 
@@ -20,6 +21,7 @@ __all__ = [
     "JobError",
     "PairstreamError",
     "RequestError",
+    "TrainingError",
 ]
 
 EXIT_CODE = 2
@@ -40,6 +42,10 @@ class DataError(PairstreamError):
 
 class CheckpointError(PairstreamError):
     """Raised when a checkpoint is missing, damaged, or of another model."""
+
+
+class TrainingError(PairstreamError):
+    """Raised when training cannot go on."""
 
 
 class ExportError(PairstreamError):

@@ -86,27 +86,19 @@ class TrainingStep:
         losses = self._run(shares)
         self._sums = losses if self._sums is None else self._sums + losses
 
-    def take_losses(self) -> dict[str, float]:
-        """Returns the mean losses of the good steps since the last call, and forgets
-        them. Waits for the device."""
-        sums = self._sums
-        self._sums = None
-        if sums is None:
-            return {}
-        steps, *totals = sums.numpy().tolist()
-        if not steps:
-            return {}
-        return {
-            name: total / steps
-            for name, total in zip(self._loss_names, totals, strict=True)
-        }
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Names of the losses; known after the first step."""
+        return tuple(self._loss_names)
 
-    def loss_sums(self) -> list[float]:
-        """Returns the state behind `take_losses`, for a checkpoint."""
+    def sums(self) -> list[float]:
+        """Returns the number of good steps since `reset_sums`, and the sums of their
+        losses in the order of `loss_names`; nothing if there were no steps. Waits for
+        the device."""
         return [] if self._sums is None else [float(x) for x in self._sums.numpy()]
 
-    def restore_loss_sums(self, sums: Sequence[float]) -> None:
-        """Undoes `loss_sums`."""
+    def reset_sums(self, sums: Sequence[float] = ()) -> None:
+        """Starts the sums again, or goes on with those of a checkpoint."""
         self._sums = tf.constant(list(sums), tf.float64) if sums else None
 
     def _step(self, shares: tuple[Batch, ...]) -> tf.Tensor:

@@ -1,5 +1,4 @@
-"""Opens an example set, local or remote, and proves that it fits the job and is whole.
-"""
+"""Opens an example set, local or remote, and proves that it fits the job and is whole."""
 
 from pathlib import Path
 

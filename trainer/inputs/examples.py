@@ -42,9 +42,7 @@ def parse_examples(serialized: tf.Tensor, layout: ExampleLayout) -> Batch:
     """
     parsed = tf.io.parse_example(serialized, _specification(layout))
     rows = tf.size(serialized)
-    batch: Batch = {
-        key: parsed[key] for key in (LABELS, TRUTH, EVENT_TIME, EVENT_KIND)
-    }
+    batch: Batch = {key: parsed[key] for key in (LABELS, TRUTH, EVENT_TIME, EVENT_KIND)}
     batch[NEGATIVE_KEEP_RATE] = parsed[NEGATIVE_KEEP_RATE]
     for key, width, dtype in _packed(layout):
         batch[key] = parsed[key] if width else tf.zeros([rows, 0], dtype)

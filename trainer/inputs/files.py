@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from configs.errors import DataError
-from configs.layout import ExampleLayout, layout_of
 from configs.job import Job
+from configs.layout import ExampleLayout, layout_of
 from configs.manifest import ExampleSplit, Manifest, Shard
 from trainer.inputs.diagnosis import explain_damage
 from trainer.inputs.example_set import check_fits, open_manifest, split_of

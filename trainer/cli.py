@@ -1,0 +1,106 @@
+"""The commands `train` and `evaluate`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from configs.command import add_job_arguments, job_from, run_command
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status."""
+    parsed = _parser().parse_args(arguments)
+    # TensorFlow's start-up notes would hide our own lines.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return run_command(lambda: parsed.run(parsed))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer", description="Trains and evaluates models."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_evaluate(commands)
+    return parser
+
+
+def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    train = commands.add_parser(
+        "train", help="train the model of a job on its example set"
+    )
+    add_job_arguments(train)
+    existing = train.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the last checkpoint (start if there is none)",
+    )
+    existing.add_argument(
+        "--overwrite", action="store_true", help="replace an existing run"
+    )
+    train.set_defaults(run=_train)
+
+
+def _add_evaluate(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    evaluate = commands.add_parser(
+        "evaluate", help="score an example set with a checkpoint"
+    )
+    add_job_arguments(evaluate)
+    evaluate.add_argument(
+        "--examples", metavar="FOLDER", help="example set; data.examples unless given"
+    )
+    evaluate.add_argument("--split", default="test", help="default: test")
+    evaluate.add_argument(
+        "--checkpoint", default="best", help="best (default), last, or a step"
+    )
+    evaluate.add_argument(
+        "--output", metavar="FILE.json", help="write the metrics here too"
+    )
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    job = job_from(arguments)
+    from trainer.report import metrics_table
+    from trainer.train import train
+
+    result = train(job, resume=arguments.resume, overwrite=arguments.overwrite)
+    state = result.state
+    if result.signal is not None:
+        print(
+            f"stopped by signal {result.signal} after step {state.step:,}; a checkpoint"
+            " is written, --resume goes on from there",
+            file=sys.stderr,
+        )
+        return 128 + result.signal
+    if state.validation:
+        title = f"validation at step {state.evaluated:,}"
+        print(metrics_table(state.validation, title=title))
+    best = "" if state.best is None else f"; best after step {state.best.step:,}"
+    print(f"trained {state.step:,} steps, run in {result.run}{best}")
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    job = job_from(arguments)
+    from trainer.evaluate import evaluate
+    from trainer.report import metrics_table
+
+    report = evaluate(
+        job,
+        examples=arguments.examples,
+        split=arguments.split,
+        checkpoint=arguments.checkpoint,
+        output=arguments.output,
+    )
+    title = (
+        f"{report['split']} split of {report['examples']}, checkpoint"
+        f" {report['checkpoint']} (step {report['step']:,}) of {report['run']}"
+    )
+    print(metrics_table(report["tasks"], title=title))

@@ -1,0 +1,58 @@
+"""Devices and determinism: what must be settled before TensorFlow starts."""
+
+import keras
+import tensorflow as tf
+
+from configs.errors import JobError
+from configs.training import Training
+
+__all__ = ["prepare_devices"]
+
+
+def prepare_devices(training: Training) -> tf.distribute.Strategy:
+    """Seeds, configures devices, and returns the strategy. Call it before any tensor
+    is made.
+
+    Raises:
+        JobError: if the job asks for devices that are not there, or it comes too late.
+    """
+    keras.utils.set_random_seed(training.seed)
+    if training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        _grow_memory(gpu)
+    if training.strategy == "mirrored" and training.logical_devices:
+        return _mirrored_on_cpu(training.logical_devices)
+    if training.strategy == "mirrored" and not gpus:
+        raise JobError(
+            "training.strategy is 'mirrored', and there is no GPU here: use 'auto', or"
+            " try it on the CPU with training.logical_devices=2"
+        )
+    if training.strategy == "mirrored" or (
+        training.strategy == "auto" and len(gpus) > 1
+    ):
+        return tf.distribute.MirroredStrategy([f"GPU:{k}" for k in range(len(gpus))])
+    return tf.distribute.get_strategy()
+
+
+def _grow_memory(gpu: tf.config.PhysicalDevice) -> None:
+    try:
+        # Otherwise TensorFlow takes the whole device, and nobody else can use it.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        return  # TensorFlow runs already, with the memory that it has
+
+
+def _mirrored_on_cpu(count: int) -> tf.distribute.Strategy:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    wanted = [tf.config.LogicalDeviceConfiguration()] * count
+    try:
+        tf.config.set_logical_device_configuration(cpu, wanted)
+    except RuntimeError as error:
+        if len(tf.config.list_logical_devices("CPU")) != count:
+            raise JobError(
+                f"training.logical_devices={count} must be settled before TensorFlow"
+                " starts: train in a process of its own"
+            ) from error
+    return tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(count)])

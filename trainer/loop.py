@@ -1,0 +1,245 @@
+"""The training loop: epochs, evaluations, checkpoints, callbacks.
+
+Everything that decides about a later step is in `State`, so that a loop which starts
+from a checkpoint does what the uninterrupted one would have done.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from configs.errors import TrainingError
+from configs.job import Job
+from trainer.assembly import Assembly
+from trainer.checkpoint import State
+from trainer.inputs.examples import Batch
+from trainer.inputs.files import ExampleFiles, Position
+from trainer.interruption import Interruption
+from trainer.journal import Journal
+from trainer.progress import Progress
+from trainer.run import Run
+from trainer.scoring import Scorer, score_split, value_for
+from trainer.selection import after_evaluation, should_stop
+
+__all__ = ["LOG_EVERY", "TrainingLoop"]
+
+LOG_EVERY = 50
+"""Steps between log points: reading the losses waits for the device."""
+
+_MAX_SKIPPED_IN_A_ROW = 10
+"""Bad steps in a row after which more of them are hopeless."""
+
+
+class TrainingLoop:
+    """Trains from a state to the end.
+
+    Args:
+        job: the job.
+        run: its folder.
+        assembly: model, optimizers and step, restored to `state`.
+        training: source of the training split.
+        validation: source of the validation split, if there is one.
+        state: to go on from.
+        callbacks: Keras callbacks.
+        interruption: watched between steps.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        run: Run,
+        assembly: Assembly,
+        *,
+        training: ExampleFiles,
+        validation: ExampleFiles | None,
+        state: State,
+        callbacks: Sequence[keras.callbacks.Callback],
+        interruption: Interruption,
+    ) -> None:
+        self.state = state
+        self._job = job
+        self._run = run
+        self._assembly = assembly
+        self._step = assembly.step
+        self._training = training
+        self._validation = validation
+        self._interruption = interruption
+        self._written = state.step
+        self._skipped = int(assembly.step.skipped.numpy())
+        self._step.reset_sums(state.loss_sums)
+        self._epoch_sums = list(state.epoch_loss_sums)
+        self._logs: dict[str, float] = {}
+        if validation is not None:
+            self._scorer = Scorer(assembly.inference, validation.element_spec)
+        epochs = job.training.epochs
+        done = state.epoch * training.rows + state.row
+        self._progress = Progress(epochs * training.rows, done)
+        self._journal = Journal(run.metrics_file, run.tensorboard, step=state.step)
+        self._callbacks = keras.callbacks.CallbackList(
+            list(callbacks),
+            add_history=True,
+            model=assembly.model,
+            epochs=epochs,
+            steps=-(-training.rows // training.batch_size),
+            verbose=0,
+        )
+
+    def run(self) -> State:
+        """Trains, and returns the state at the end or at the interruption."""
+        model = self._assembly.model
+        model.stop_training = False
+        self._callbacks.on_train_begin()
+        try:
+            while self.state.epoch < self._job.training.epochs and not self._ends():
+                self._callbacks.on_epoch_begin(self.state.epoch)
+                if not self._train_epoch():
+                    break
+                self._end_epoch()
+        finally:
+            self._progress.close()
+            self._journal.close()
+        self._callbacks.on_train_end(self._logs)
+        if self._written != self.state.step:
+            self._checkpoint()
+        return self.state
+
+    def _ends(self) -> bool:
+        stopped = bool(self._assembly.model.stop_training)
+        return stopped or should_stop(self.state, self._job)
+
+    def _train_epoch(self) -> bool:
+        """Trains to the end of the epoch; returns False if it ended before."""
+        position = Position(epoch=self.state.epoch, row=self.state.row)
+        for shares in self._training.batches(position):
+            self._train_batch(shares)
+            if self.state.row < self._training.rows:
+                if self._interruption.signal is not None or self._ends():
+                    return False
+        return True
+
+    def _train_batch(self, shares: tuple[Batch, ...]) -> None:
+        state, every = self.state, self._job.training
+        self._callbacks.on_train_batch_begin(state.batch)
+        self._step(shares)
+        rows = sum(int(share["labels"].shape[0]) for share in shares)
+        self._update(step=state.step + 1, row=state.row + rows, batch=state.batch + 1)
+        self._progress.advance(rows)
+        if self.state.step % LOG_EVERY == 0:
+            self._log()
+        self._callbacks.on_train_batch_end(state.batch, self._logs)
+        if self.state.row == self._training.rows:
+            return  # the end of the epoch evaluates and writes
+        if every.evaluate_every and self.state.step % every.evaluate_every == 0:
+            self._evaluate()
+            if self.state.best and self.state.best.step == self.state.step:
+                self._checkpoint()
+        if self.state.step % every.checkpoint_every == 0:
+            self._checkpoint()
+
+    def _end_epoch(self) -> None:
+        self._log()
+        losses = self._means(self._epoch_sums)
+        self._epoch_sums = []
+        epoch = self.state.epoch
+        self._update(epoch=epoch + 1, row=0, batch=0)
+        logs = dict(losses)
+        if self._validation is not None:
+            logs |= self._evaluate()
+        self._logs = logs
+        self._callbacks.on_epoch_end(epoch, logs)
+        # After the callbacks: they may have changed the learning rate.
+        self._checkpoint()
+
+    def _log(self) -> None:
+        sums = self._step.sums()
+        self._step.reset_sums()
+        self._epoch_sums = _added(self._epoch_sums, sums)
+        self._check_skipped()
+        means = self._means(sums)
+        if not means:
+            return
+        self._logs = means
+        self._progress.note(f"loss {means['loss']:.4f}")
+        self._journal.write(
+            "train",
+            step=self.state.step,
+            epoch=self.state.epoch,
+            values={
+                **means,
+                "learning_rate": float(self._assembly.dense.learning_rate.numpy()),
+                "skipped_steps": self._skipped,
+                "rows_per_second": self._progress.rows_per_second(),
+            },
+        )
+
+    def _check_skipped(self) -> None:
+        skipped = int(self._step.skipped.numpy())
+        if skipped > self._skipped:
+            self._progress.write(
+                f"warning: {skipped - self._skipped} step(s) before step"
+                f" {self.state.step} had a loss or gradient that was not finite; they"
+                " changed nothing"
+            )
+        self._skipped = skipped
+        in_a_row = int(self._step.skipped_in_a_row.numpy())
+        if in_a_row >= _MAX_SKIPPED_IN_A_ROW:
+            raise TrainingError(
+                f"the loss or a gradient was not finite in the last {in_a_row} steps,"
+                f" up to step {self.state.step}. Those steps changed nothing, and the"
+                f" checkpoints in {self._run.checkpoints.folder} are from before. Lower"
+                " training.optimizer.*.learning_rate, set"
+                " training.optimizer.dense.clip_norm, or look for infinite numeric"
+                " features"
+            )
+
+    def _evaluate(self) -> dict[str, float]:
+        """Scores the validation split; returns what callbacks see of it."""
+        if self._validation is None or self.state.evaluated == self.state.step:
+            return {}
+        self._callbacks.on_test_begin()
+        metrics = score_split(self._scorer, self._validation, self._job)
+        first = metrics[next(iter(self._job.model.tasks))]
+        names = ("auc", "gauc", "log_loss")
+        values = {name: value_for(first, name) for name in names}
+        self.state = after_evaluation(self.state, self._job, values)
+        self._update(validation=metrics)
+        self._journal.write(
+            "validation", step=self.state.step, epoch=self.state.epoch, values=metrics
+        )
+        logs = _callback_logs(metrics)
+        self._callbacks.on_test_end(logs)
+        shown = ", ".join(f"{n} {v:.5f}" for n, v in values.items() if v is not None)
+        self._progress.write(f"step {self.state.step:,}: validation {shown}")
+        return logs
+
+    def _checkpoint(self) -> None:
+        self._update(loss_sums=self._step.sums(), epoch_loss_sums=self._epoch_sums)
+        self._run.checkpoints.write(self.state, self._assembly.variables)
+        self._written = self.state.step
+
+    def _means(self, sums: list[float]) -> dict[str, float]:
+        if not sums or not sums[0]:
+            return {}
+        steps, *totals = sums
+        names = self._step.loss_names
+        return {n: total / steps for n, total in zip(names, totals, strict=True)}
+
+    def _update(self, **changes: Any) -> None:
+        self.state = self.state.model_copy(update=changes)
+
+
+def _added(first: list[float], second: list[float]) -> list[float]:
+    if not first or not second:
+        return list(first or second)
+    return [a + b for a, b in zip(first, second, strict=True)]
+
+
+def _callback_logs(metrics: dict[str, Any]) -> dict[str, float]:
+    """Names metrics as Keras does: `val_click_auc`."""
+    return {
+        f"val_{task}_{name}": value
+        for task, values in metrics.items()
+        for name, value in values.items()
+        if isinstance(value, float)
+    }

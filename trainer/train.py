@@ -1,0 +1,193 @@
+"""Trains the model of a job, from the start or from the last checkpoint."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from configs.contract import fingerprint, model_contract
+from configs.errors import CheckpointError, DataError
+from configs.job import Job
+from configs.manifest import STATISTICS_FILE, Statistics, read_statistics
+from trainer.assembly import Assembly, assemble
+from trainer.checkpoint import State, read_state, restore
+from trainer.devices import prepare_devices
+from trainer.inputs.files import ExampleFiles
+from trainer.inputs.filesystems import is_remote, join, read_text
+from trainer.interruption import Interruption
+from trainer.loop import TrainingLoop
+from trainer.memory import memory_estimate
+from trainer.run import Run
+from trainer.selection import check_selection
+from trainer.vocabularies import Vocabularies, make_vocabularies
+
+__all__ = ["Result", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How training ended.
+
+    Attributes:
+        run: folder of the run.
+        state: of its last checkpoint; `state.validation` has the last metrics.
+        signal: that interrupted it, or None.
+    """
+
+    run: Path
+    state: State
+    signal: int | None = None
+
+
+def train(
+    job: Job,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Result:
+    """Trains the model of `job` and leaves a run in `data.run`.
+
+    Args:
+        job: the job.
+        resume: go on from the last checkpoint of the run; start if there is no run.
+        overwrite: replace an existing run.
+        callbacks: Keras callbacks; their own state is in no checkpoint.
+
+    Raises:
+        PairstreamError: if anything in job, examples or run is wrong.
+    """
+    _check_target(job, resume=resume, overwrite=overwrite)
+    check_selection(job)
+    strategy = prepare_devices(job.training)
+    devices = strategy.num_replicas_in_sync
+    training, validation = _sources(job, devices)
+    _warn_of_labels(training)
+    run, statistics, vocabularies = _open_run(job, resume=resume, overwrite=overwrite)
+    run.checkpoints.sweep()
+    with strategy.scope():
+        assembly = assemble(
+            job,
+            statistics=statistics,
+            vocabularies=vocabularies,
+            element_spec=training.element_spec,
+        )
+        print(memory_estimate(assembly, devices), file=sys.stderr)
+        state = _restore(job, run, assembly, training)
+        with Interruption() as interruption:
+            loop = TrainingLoop(
+                job,
+                run,
+                assembly,
+                training=training,
+                validation=validation,
+                state=state,
+                callbacks=callbacks,
+                interruption=interruption,
+            )
+            state = loop.run()
+    return Result(run=run.folder, state=state, signal=interruption.signal)
+
+
+def _check_target(job: Job, *, resume: bool, overwrite: bool) -> None:
+    if resume and overwrite:
+        raise CheckpointError(
+            "--resume goes on with a run and --overwrite removes it: give one of them"
+        )
+    if Path(job.data.run).exists() and not resume and not overwrite:
+        raise CheckpointError(
+            f"{job.data.run} exists already: say --resume to go on with that run,"
+            " --overwrite to replace it, or name another folder in data.run"
+        )
+
+
+def _sources(job: Job, devices: int) -> tuple[ExampleFiles, ExampleFiles | None]:
+    training = ExampleFiles(
+        job.data.examples,
+        "train",
+        job,
+        batch_size=job.training.batch_size,
+        shares=devices,
+        seed=job.training.seed,
+    )
+    validation = training.manifest.splits.get("validation")
+    if validation is None or not validation.rows:
+        print(
+            "warning: the example set has no validation rows: nothing is evaluated"
+            " while training, and the last checkpoint counts as the best",
+            file=sys.stderr,
+        )
+        return training, None
+    return training, ExampleFiles(
+        job.data.examples,
+        "validation",
+        job,
+        batch_size=job.training.batch_size,
+        shares=devices,
+    )
+
+
+def _warn_of_labels(training: ExampleFiles) -> None:
+    for label, positives in training.split.positives.items():
+        if positives in (0, training.rows):
+            print(
+                f"warning: the label {label!r} is {1 if positives else 0} in all"
+                f" {training.rows} training rows: nothing can be learned about it, and"
+                " its AUC is undefined",
+                file=sys.stderr,
+            )
+
+
+def _open_run(
+    job: Job, *, resume: bool, overwrite: bool
+) -> tuple[Run, Statistics, Vocabularies]:
+    if resume and Path(job.data.run).exists():
+        run = Run(job.data.run, keep=job.training.keep_checkpoints)
+        run.check_model(job)
+        run.replace_job(job)
+        return run, run.statistics(), run.vocabularies()
+    statistics = _statistics(job.data.examples)
+    vocabularies = make_vocabularies(job, job.data.examples)
+    run = Run.create(
+        job, statistics=statistics, vocabularies=vocabularies, overwrite=overwrite
+    )
+    return run, statistics, vocabularies
+
+
+def _statistics(folder: str) -> Statistics:
+    if not is_remote(folder):
+        return read_statistics(folder)
+    text = read_text(join(folder, STATISTICS_FILE))
+    if text is None:
+        raise DataError(f"{folder} has no {STATISTICS_FILE}: run preprocessing again")
+    return Statistics.model_validate_json(text)
+
+
+def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> State:
+    """Returns the state of the last checkpoint, restored, or that of a start."""
+    model = fingerprint(model_contract(job))
+    if not run.checkpoints.steps():
+        return State(model=model, examples=training.digest, seed=job.training.seed)
+    folder = run.checkpoints.find("last")
+    state = read_state(folder)
+    changes: dict[str, Any] = {"seed": job.training.seed, "examples": training.digest}
+    same = state.examples == training.digest and state.seed == job.training.seed
+    if state.row and not same:
+        what = "training.seed" if state.examples == training.digest else "example set"
+        raise CheckpointError(
+            f"{folder} stands at row {state.row} of epoch {state.epoch + 1}, and the"
+            f" {what} is another since, so that row is another too. Go on with the old"
+            " one, or start again with --overwrite"
+        )
+    restore(folder, assembly.variables)
+    rate = tf.get_static_value(assembly.dense.learning_rate.value)
+    print(
+        f"going on from step {state.step:,} (epoch {state.epoch + 1}, row {state.row:,})"
+        + (f", learning rate {float(rate):g}" if rate is not None else ""),
+        file=sys.stderr,
+    )
+    return state.model_copy(update=changes)
