@@ -16,7 +16,6 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-header \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
-export TF_ENABLE_ONEDNN_OPTS ?= 0
 
 .PHONY: help venv demo test test-all test-latest lint format docs lock image clean
 
@@ -67,6 +66,8 @@ test-latest: $(LATEST_INSTALLED) ## The quick tests on the newest TensorFlow
 
 lock: $(INSTALLED) ## Resolve the locked packages anew (add UPGRADE=--upgrade)
 	$(UV_COMPILE) setup.py --extra io --extra dev $(UPGRADE) --output-file requirements.lock
+	$(UV_COMPILE) setup.py --extra io --constraint requirements.lock $(UPGRADE) \
+		--output-file requirements-training.lock
 	$(UV_COMPILE) requirements-serving.in --constraint requirements.lock $(UPGRADE) \
 		--output-file requirements-serving.lock
 
