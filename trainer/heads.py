@@ -10,7 +10,7 @@ from trainer.layers.mlp import dense
 __all__ = ["HEADS", "SingleLogit", "build_head"]
 
 
-class SingleLogit(keras.layers.Layer):
+class SingleLogit(keras.layers.Layer):  # type: ignore[misc]
     """One logit z, with p = sigmoid(z).
 
     A head has three faces: `call` gives what the losses train on, `logit` the one true
@@ -24,8 +24,8 @@ class SingleLogit(keras.layers.Layer):
 
     def __init__(self, width: int, *, from_score: bool, name: str, seed: int) -> None:
         super().__init__(name=name)
-        self._dense = None
-        self._bias = None
+        self._dense: keras.layers.Dense | None = None
+        self._bias: keras.Variable | None = None
         if from_score:
             self._bias = self.add_weight(name="bias", shape=(1,), initializer="zeros")
         else:
@@ -34,9 +34,9 @@ class SingleLogit(keras.layers.Layer):
 
     def call(self, hidden: tf.Tensor) -> tf.Tensor:
         """Maps float32 [B, width] to the outputs, here the true logits [B]."""
-        if self._dense is None:
-            return hidden[:, 0] + self._bias.value
-        return self._dense(hidden)[:, 0]
+        if self._dense is not None:
+            return self._dense(hidden)[:, 0]
+        return hidden[:, 0] if self._bias is None else hidden[:, 0] + self._bias.value
 
     def logit(self, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the true logits, float32 [B], of the outputs of `call`."""

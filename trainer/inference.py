@@ -22,7 +22,7 @@ from trainer.layers.tables import FusedTables
 __all__ = ["InferenceModel", "build_inference_model"]
 
 
-class InferenceModel(keras.Model):
+class InferenceModel(keras.Model):  # type: ignore[misc]
     """Embeds, runs the backbone, and applies a head for each task.
 
     All variables exist after construction, under names that depend on the job alone.
@@ -87,7 +87,8 @@ class InferenceModel(keras.Model):
 
     def embed(self, features: Mapping[str, tf.Tensor]) -> EmbeddedGroups:
         """Embeds encoded features; other keys are ignored."""
-        return self._embedding(dict(features))
+        groups: EmbeddedGroups = self._embedding(dict(features))
+        return groups
 
     def outputs(
         self, groups: EmbeddedGroups, training: bool = False

@@ -19,7 +19,7 @@ __all__ = ["TrainingModel"]
 Batch = Mapping[str, tf.Tensor]
 
 
-class TrainingModel(keras.Model):
+class TrainingModel(keras.Model):  # type: ignore[misc]
     """Gives the losses of a batch.
 
     Of the down-sampling correction: with `logit_shift` the losses see z - ln r(x),
@@ -73,7 +73,8 @@ class TrainingModel(keras.Model):
 
     def call(self, batch: Batch, training: bool = False) -> dict[str, tf.Tensor]:
         """Returns the true logits by task, as the inference model does."""
-        return self.inference(batch, training=training)
+        logits: dict[str, tf.Tensor] = self.inference(dict(batch), training=training)
+        return logits
 
     def compute_losses(
         self, batch: Batch, training: bool = True

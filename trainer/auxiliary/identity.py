@@ -68,7 +68,7 @@ def _ids(job: Job, batch: Batch, kind: str) -> tf.Tensor:
 
 
 def _hash(columns: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns int64 [B]: sums of int64 [B, n] columns times odd numbers, modulo 2**64."""
+    """Returns int64 [B]: int64 [B, n] columns times odd numbers, summed mod 2**64."""
     total = tf.zeros_like(columns[0][:, 0])
     for number, values in enumerate(columns):
         # Values shifted by 1: padding (-1) adds nothing, so its amount does not count.

@@ -115,7 +115,7 @@ def symmetric_info_nce_sum(
         to_targets = (tf.matmul(share, a, transpose_a=True) - pull * a) / temperature
         return tuple(tf.cast(x, tf.float32) for x in (loss, to_anchors, to_targets))
 
-    @tf.custom_gradient  # type: ignore[misc]
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def loss_of(anchors: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, Any]:
         loss, to_anchors, to_targets = _over_tiles(slopes, anchors)
 

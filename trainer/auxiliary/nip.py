@@ -14,14 +14,15 @@ from trainer.layers.features import EmbeddedGroups, EmbeddedSequence, GroupsLayo
 __all__ = ["NIP"]
 
 
-class NIP(keras.layers.Layer):
+class NIP(keras.layers.Layer):  # type: ignore[misc]
     """Lets the first k behaviours predict the next one.
 
     r_i^k is the state of a causal self-attention of its own after k behaviours of
     history i, e_i^k the embedding of behaviour k (its categorical fields). Over the
     distinct histories of the batch, and all k for which behaviour k + 1 exists:
 
-        -(1/targets) sum_{i,k} log( exp(cos(r_i^k, e_i^{k+1})/t) / sum_j exp(cos(r_i^k, e_j^{k+1})/t) )
+        -(1/targets) sum_{i,k} log( s(i, i) / sum_j s(i, j) ),
+        s(i, j) = exp(cos(r_i^k, e_j^{k+1}) / t)
 
     plus the same with r and e exchanged. j runs over i and at most `max_negatives`
     other histories that have a behaviour k + 1 (the histories are cut into blocks of
@@ -95,7 +96,7 @@ class NIP(keras.layers.Layer):
         return tf.boolean_mask(first, tf.gather(lengths, first) > 1)
 
     def _blocks(self, histories: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns number and size of the blocks that serve as each other's negatives."""
+        """Returns number and size of the blocks whose members are negatives."""
         most = self._config.max_negatives + 1
         number = tf.maximum((histories + most - 1) // most, 1)
         return number, tf.maximum((histories + number - 1) // number, 1)

@@ -21,7 +21,7 @@ from trainer.layers.mlp import MLP
 __all__ = ["UIM"]
 
 
-class UIM(keras.layers.Layer):
+class UIM(keras.layers.Layer):  # type: ignore[misc]
     """Pulls a user toward the items that were clicked, away from those of other rows.
 
     User side: the profile's embeddings and, for each sequence, the mean over an own
@@ -29,7 +29,8 @@ class UIM(keras.layers.Layer):
     head of its own (dense, ReLU, dense). With r the results, cos the cosine, n+ the
     positives and n the rows of the batch:
 
-        -(1/n+) sum_{i in +} log( exp(cos(rU_i, rI_i)/t) / sum_{j=1..n} exp(cos(rU_i, rI_j)/t) )
+        -(1/n+) sum_{i in +} log( s(i, i) / sum_{j=1..n} s(i, j) ),
+        s(i, j) = exp(cos(rU_i, rI_j) / t)
 
     plus the same with user and item exchanged. With `mask_duplicates` other rows with
     the same item are left out of the first sum over j, those with the same user out of

@@ -12,7 +12,7 @@ from trainer.layers.mlp import MLP, dense
 __all__ = ["CrossNetworkV2"]
 
 
-class CrossNetworkV2(keras.layers.Layer):
+class CrossNetworkV2(keras.layers.Layer):  # type: ignore[misc]
     """Cross layers x' = x0 * (W x + b) + x, beside (`parallel`) or below (`stacked`) an
     MLP; behaviour sequences enter mean-pooled.
 

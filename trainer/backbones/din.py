@@ -17,7 +17,7 @@ from trainer.layers.mlp import MLP
 __all__ = ["DeepInterest"]
 
 
-class DeepInterest(keras.layers.Layer):
+class DeepInterest(keras.layers.Layer):  # type: ignore[misc]
     """Each sequence is summed up with the weights that its behaviours have for the
     item; an MLP takes the sums, all groups and the numbers.
 

@@ -10,7 +10,7 @@ from trainer.layers.mlp import dense
 __all__ = ["LogisticRegression"]
 
 
-class LogisticRegression(keras.layers.Layer):
+class LogisticRegression(keras.layers.Layer):  # type: ignore[misc]
     """The sum of all embeddings (of width 1) and a weighted sum of the numbers.
 
     A behaviour sequence adds the mean of its values' weights. The result is a score:

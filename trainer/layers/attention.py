@@ -16,7 +16,7 @@ __all__ = ["SelfAttention", "TargetAttention"]
 NEVER = -1e9
 
 
-class SelfAttention(keras.layers.Layer):
+class SelfAttention(keras.layers.Layer):  # type: ignore[misc]
     """Single-head attention, softmax(X Wq (X Wk)^T / sqrt(d)) X Wv (AT4CTR, eq. 2).
 
     Padded positions are no keys, and their outputs are zero. A position without any
@@ -61,7 +61,7 @@ class SelfAttention(keras.layers.Layer):
         return tf.where(mask[:, :, tf.newaxis], attended, 0.0)
 
 
-class TargetAttention(keras.layers.Layer):
+class TargetAttention(keras.layers.Layer):  # type: ignore[misc]
     """The activation unit of DIN: how much each behaviour matters to a target.
 
     The weight of behaviour h for target t is an MLP over [h, t, h - t, h * t]; as in

@@ -152,7 +152,7 @@ def mean_pool(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     return total / tf.maximum(count, 1.0)
 
 
-class FeatureEmbedding(keras.layers.Layer):
+class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
     """Embeds the encoded features of a job.
 
     Args:

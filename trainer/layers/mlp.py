@@ -31,7 +31,7 @@ def dense(
     return layer
 
 
-class Dropout(keras.layers.Layer):
+class Dropout(keras.layers.Layer):  # type: ignore[misc]
     """As Keras's, with a seed generator whose name is that of the layer (Keras counts
     them up), so that a checkpoint restores its state by name.
 
@@ -56,7 +56,7 @@ class Dropout(keras.layers.Layer):
         return keras.random.dropout(inputs, self._rate, seed=self._seeds)
 
 
-class MLP(keras.layers.Layer):
+class MLP(keras.layers.Layer):  # type: ignore[misc]
     """Dense layers with ReLU, each followed by dropout.
 
     Args:

@@ -39,7 +39,7 @@ class NumericInput:
         return "log1p" in self.transform and not self.log_first
 
 
-class NumericTransform(keras.layers.Layer):
+class NumericTransform(keras.layers.Layer):  # type: ignore[misc]
     """Transforms columns of numbers; all columns at once.
 
     A column is transformed by sign(x) * log(1 + |x|), by (x - mean) / stddev, by both

@@ -105,7 +105,7 @@ def tables_of(job: Job, vocabulary_sizes: Mapping[str, int]) -> dict[str, Table]
     return tables
 
 
-class FusedTables(keras.layers.Layer):
+class FusedTables(keras.layers.Layer):  # type: ignore[misc]
     """Looks up blocks of ids in tables that share a variable where widths agree.
 
     The variable of width d is called `width_d` and has the shape

@@ -9,7 +9,7 @@ import tensorflow as tf
 __all__ = ["Loss", "apply_mask", "mean_loss", "row_mask", "rows_left"]
 
 
-class Loss(keras.losses.Loss):
+class Loss(keras.losses.Loss):  # type: ignore[misc]
     """A loss on logits; usable in `model.compile` like any Keras loss.
 
     Subclasses give `per_example`. Its result is such that the sum over the rows divided

@@ -41,7 +41,7 @@ def logistic_pair_sums(
         same = positive_contexts[start:stop, tf.newaxis] == negative_contexts
         return tf.where(same, values, tf.zeros_like(values))
 
-    @tf.custom_gradient  # type: ignore[misc]
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
     def sums(positives: tf.Tensor, negatives: tf.Tensor) -> tuple[tf.Tensor, Any]:
         def forward(start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
             values = tf.nn.softplus(negatives - positives[start:stop, tf.newaxis])

@@ -68,7 +68,7 @@ def _normalized(weights: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))
 
 
-@tf.custom_gradient  # type: ignore[misc]
+@tf.custom_gradient  # type: ignore[untyped-decorator]
 def _clipped(logits: tf.Tensor) -> tuple[tf.Tensor, Any]:
     """Clips the value and lets the gradient through: it is right beyond the limit."""
     return tf.clip_by_value(logits, -LARGEST_LOGIT, LARGEST_LOGIT), lambda dy: dy
