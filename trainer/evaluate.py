@@ -50,7 +50,7 @@ def evaluate(
     )
     _, model = load_inference_model(run.folder, checkpoint)
     metrics = score_split(Scorer(model, source.element_spec), source, job)
-    report = {
+    report: dict[str, Any] = {
         "job": job.name,
         "run": str(run.folder),
         "checkpoint": checkpoint,
@@ -62,9 +62,8 @@ def evaluate(
         "tasks": metrics,
         "definitions": DEFINITIONS,
     }
-    report = finite(report)
     if output is not None:
-        text = json.dumps(report, indent=1, allow_nan=False)
+        text = json.dumps(finite(report), indent=1, allow_nan=False)
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(output, text + "\n")
     return report

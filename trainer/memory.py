@@ -12,7 +12,7 @@ _MEBIBYTE = 2**20
 
 
 def memory_estimate(assembly: Assembly, devices: int) -> str:
-    """Returns a line for the user. Under a mirrored strategy every device holds a copy."""
+    """Returns a line for the user; with mirroring every device holds a copy."""
     tables = _bytes(assembly.model.table_variables)
     slots = assembly.tables.slot_bytes()
     others = _bytes(assembly.model.variables) - tables

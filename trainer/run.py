@@ -57,8 +57,9 @@ class Run:
         self.folder = Path(folder)
         if not (self.folder / CONTRACT_FILE).is_file():
             raise CheckpointError(
-                f"{folder} is not a training run: it has no {CONTRACT_FILE}. Run `python"
-                " -m trainer train JOB` first, or name another folder in data.run"
+                f"{folder} is not a training run: it has no {CONTRACT_FILE}. Run"
+                " `python -m trainer train JOB` first, or name another folder in"
+                " data.run"
             )
         self.checkpoints = Checkpoints(self.folder / CHECKPOINTS_FOLDER, keep)
         self.metrics_file = self.folder / METRICS_FILE
@@ -174,8 +175,8 @@ def load_inference_model(
     unused = [n for n in found if n.startswith(INFERENCE_PREFIX) and n not in variables]
     if unused:
         raise CheckpointError(
-            f"{folder} holds variables of the inference model that the job {opened.folder}"
-            f"/{JOB_FILE} has no place for: {unused}"
+            f"{folder} holds variables that the inference model of its job"
+            f" ({opened.folder}/{JOB_FILE}) has no place for: {unused}"
         )
     narrow = [
         name

@@ -1,4 +1,4 @@
-"""Scores a split with the inference model, and the truth beside it where it is known."""
+"""Scores a split with the inference model, and beside it the truth where known."""
 
 import math
 from collections.abc import Iterable
@@ -158,7 +158,8 @@ def _column(shares: Iterable[Batch], key: str) -> NDArray[Any]:
 
 def _logit(probability: NDArray[np.float32]) -> NDArray[np.float64]:
     p = np.clip(probability.astype(np.float64), _SMALLEST, 1.0 - _SMALLEST)
-    return np.log(p) - np.log1p(-p)
+    logits: NDArray[np.float64] = np.log(p) - np.log1p(-p)
+    return logits
 
 
 def value_for(metrics: dict[str, Any], name: str) -> float | None:

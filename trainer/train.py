@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from configs.contract import fingerprint, model_contract
 from configs.errors import CheckpointError, DataError
@@ -184,10 +183,9 @@ def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> 
             " one, or start again with --overwrite"
         )
     restore(folder, assembly.variables)
-    rate = tf.get_static_value(assembly.dense.learning_rate.value)
     print(
-        f"going on from step {state.step:,} (epoch {state.epoch + 1}, row {state.row:,})"
-        + (f", learning rate {float(rate):g}" if rate is not None else ""),
+        f"going on from step {state.step:,}: epoch {state.epoch + 1},"
+        f" row {state.row:,}",
         file=sys.stderr,
     )
     return state.model_copy(update=changes)

@@ -1,4 +1,4 @@
-"""Opens an example set, local or remote, and proves that it fits the job and is whole."""
+"""Opens example sets, local or remote; proves that they fit the job and are whole."""
 
 from pathlib import Path
 
@@ -68,10 +68,11 @@ def split_of(folder: str, manifest: Manifest, name: str) -> ExampleSplit:
     split = manifest.splits.get(name)
     filled = [key for key, value in manifest.splits.items() if value.rows]
     if split is None or not split.rows:
+        state = "absent" if split is None else "empty"
         raise DataError(
-            f"the split {name!r} of {folder} is {'absent' if split is None else 'empty'}"
-            f", splits with rows: {filled or 'none'}. Change preprocessing.split in the"
-            " job and run preprocessing again, or name another split"
+            f"the split {name!r} of {folder} is {state}, splits with rows:"
+            f" {filled or 'none'}. Change preprocessing.split in the job and run"
+            " preprocessing again, or name another split"
         )
     if not is_remote(folder):
         check_shards(Path(folder), split)

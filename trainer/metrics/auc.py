@@ -11,7 +11,7 @@ BINS = 2**20
 """Bins of equal width; 16 MiB of memory."""
 
 _LIMIT = 16.0
-"""Logits beyond +-16 (probabilities nearer than 1.1e-7 to 0 or 1) share the end bins."""
+"""Logits beyond +-16 (probabilities within 1.1e-7 of 0 or 1) share the end bins."""
 
 
 class AreaUnderCurve:

@@ -52,7 +52,7 @@ class GroupedAUC:
         labels: NDArray[np.float64],
         weights: NDArray[np.float64],
     ) -> None:
-        """Adds rows: [B] each; any increasing function of the probability is a score."""
+        """Adds rows: [B] each; scores may be any increasing function of probability."""
         self._users.append(users.copy())
         self._scores.append(scores.astype(np.float32))
         self._labels.append(labels > 0.5)
