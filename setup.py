@@ -11,10 +11,12 @@ from setuptools import find_packages, setup
 VERSION = "0.1.0"
 
 REQUIRES = [
+    "anyio>=4.4,<5",
     "apache-beam>=2.77,<3",
     "google-crc32c>=1.5,<2",
     "keras>=3.15,<4",
     "numpy>=1.26,<3",
+    "orjson>=3.10,<4",
     "pyarrow>=17,<26",
     "pydantic>=2.10,<3",
     "PyYAML>=6.0,<7",

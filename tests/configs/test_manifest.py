@@ -143,7 +143,7 @@ def test_statistics(example_set):
     path.write_text(json.dumps({"numeric": {"history.age": one}}))
     assert read_statistics(example_set).numeric["history.age"].stddev == 0.5
     path.write_text(json.dumps({"numeric": {"history.age": {**one, "stddev": -1}}}))
-    with pytest.raises(DataError, match="statistics.json is damaged"):
+    with pytest.raises(DataError, match=r"statistics.json is damaged"):
         read_statistics(example_set)
     path.unlink()
     with pytest.raises(DataError, match=r"it has no statistics.json"):

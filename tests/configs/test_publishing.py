@@ -47,7 +47,7 @@ def test_an_error_leaves_the_earlier_folder(tmp_path):
 def test_an_existing_folder_is_refused_before_any_work(tmp_path):
     (tmp_path / "set").mkdir()
     with (
-        pytest.raises(DataError, match="exists already.*--overwrite"),
+        pytest.raises(DataError, match=r"exists already.*--overwrite"),
         publish_folder(tmp_path / "set"),
     ):
         pytest.fail("the block must not run")
