@@ -60,6 +60,8 @@ class Training(Section):
     batch_size: PositiveInt = 4096
     """Rows of a step over all devices together (the global batch)."""
     epochs: PositiveInt = 1
+    max_steps: PositiveInt | None = None
+    """Training ends after this many steps, if the epochs do not end it before."""
     seed: NonNegativeInt = 0
     """Of initial weights, shard order and dropout."""
     optimizer: Optimizers = Optimizers()

@@ -4,6 +4,7 @@ Everything that decides about a later step is in `State`, so that a loop which s
 from a checkpoint does what the uninterrupted one would have done.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,7 +75,8 @@ class TrainingLoop:
             self._scorer = Scorer(assembly.inference, validation.element_spec)
         epochs = job.training.epochs
         done = state.epoch * training.rows + state.row
-        self._progress = Progress(epochs * training.rows, done)
+        limit = (job.training.max_steps or sys.maxsize) * training.batch_size
+        self._progress = Progress(min(epochs * training.rows, limit), done)
         self._journal = Journal(run.metrics_file, run.tensorboard, step=state.step)
         self._callbacks = keras.callbacks.CallbackList(
             list(callbacks),
@@ -96,6 +98,9 @@ class TrainingLoop:
                 if not self._train_epoch():
                     break
                 self._end_epoch()
+            if self._interruption.signal is None:
+                self._log()
+                self._evaluate()  # where training ended inside an epoch
         finally:
             self._progress.close()
             self._journal.close()
@@ -106,7 +111,9 @@ class TrainingLoop:
 
     def _ends(self) -> bool:
         stopped = bool(self._assembly.model.stop_training)
-        return stopped or should_stop(self.state, self._job)
+        limit = self._job.training.max_steps
+        reached = limit is not None and self.state.step >= limit
+        return stopped or reached or should_stop(self.state, self._job)
 
     def _train_epoch(self) -> bool:
         """Trains to the end of the epoch; returns False if it ended before."""
