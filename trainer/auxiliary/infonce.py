@@ -82,8 +82,8 @@ def symmetric_info_nce_sum(
         anchors: a, unit vectors or zeros, float32 [G, s, d].
         targets: t, likewise.
         valid: bool [G, s].
-        target_ids: int64 [G, s], or None to leave out nobody.
-        anchor_ids: int64 [G, s], or None.
+        target_ids: integers [G, s], or None to leave out nobody.
+        anchor_ids: integers [G, s], or None.
         temperature: at least 0.003.
     """
     if temperature < 0.003:
@@ -95,25 +95,38 @@ def symmetric_info_nce_sum(
         start: tf.Tensor, stop: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Loss of the groups from start to stop, and its two gradients."""
-        a = tf.cast(anchors[start:stop], dtype)
-        t = tf.cast(targets[start:stop], dtype)
-        here = tf.cast(valid[start:stop], dtype)
-        scores = tf.matmul(a, t, transpose_b=True) / temperature
-        powers = tf.exp(scores - 1.0 / temperature)
-        # Invalid members neither ask nor answer.
-        powers *= here[:, :, tf.newaxis] * here[:, tf.newaxis, :]
-        forth = _without(powers, target_ids, start, stop)
-        back = _without(powers, anchor_ids, start, stop)
-        forth_sum, back_sum = tf.reduce_sum(forth, 2), tf.reduce_sum(back, 1)
-        positive = tf.reduce_sum(a * t, axis=-1) / temperature
-        logs = _safe_log(forth_sum) + _safe_log(back_sum) + 2.0 / temperature
+        # Zeroed here, invalid members drop out of all products with a and t.
+        here = tf.cast(valid[start:stop], dtype)[:, :, tf.newaxis]
+        a = tf.cast(anchors[start:stop], dtype) * here / temperature
+        t = tf.cast(targets[start:stop], dtype) * here
+        # One more column subtracts the bound from every product.
+        bound = tf.fill(tf.shape(here), tf.constant(-1.0 / temperature, dtype))
+        powers = tf.exp(
+            tf.matmul(
+                tf.concat([a, bound], 2),
+                tf.concat([t, tf.ones_like(bound)], 2),
+                transpose_b=True,
+            )
+        )
+        positive = tf.reduce_sum(a * t, axis=2, keepdims=True)
+        own = tf.exp(positive + bound)
+        forth, forth_own = _without_same(powers, own, target_ids, start, stop)
+        back, back_own = _without_same(powers, own, anchor_ids, start, stop)
+        from_targets = tf.matmul(forth, tf.concat([t, here], 2))
+        from_anchors = tf.matmul(back, tf.concat([a, here], 2), transpose_a=True)
+        # Zero for invalid members, which turns their shares off.
+        per_anchor = _inverse(from_targets[:, :, -1:] + forth_own, here)
+        per_target = _inverse(from_anchors[:, :, -1:] + back_own, here)
+        logs = _minus_log(per_anchor) + _minus_log(per_target) - 2.0 * bound
         loss = tf.reduce_sum(here * (logs - 2.0 * positive))
-        share = tf.math.divide_no_nan(forth, forth_sum[:, :, tf.newaxis])
-        share += tf.math.divide_no_nan(back, back_sum[:, tf.newaxis, :])
-        pull = 2.0 * here[:, :, tf.newaxis]
-        to_anchors = (tf.matmul(share, t) - pull * t) / temperature
-        to_targets = (tf.matmul(share, a, transpose_a=True) - pull * a) / temperature
-        return tuple(tf.cast(x, tf.float32) for x in (loss, to_anchors, to_targets))
+        pull = forth_own * per_anchor + back_own * per_target - 2.0 * here
+        to_anchors = from_targets[:, :, :-1] * per_anchor + pull * t
+        to_anchors += tf.matmul(back, t * per_target)
+        to_targets = from_anchors[:, :, :-1] * per_target + pull * a
+        to_targets += tf.matmul(forth, a * per_anchor, transpose_a=True)
+        results = (loss, to_anchors * here / temperature, to_targets * here)
+        loss, to_anchors, to_targets = (tf.cast(x, tf.float32) for x in results)
+        return loss, to_anchors, to_targets
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def loss_of(anchors: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, Any]:
@@ -127,21 +140,28 @@ def symmetric_info_nce_sum(
     return loss_of(anchors, targets)
 
 
-def _without(
-    powers: tf.Tensor, ids: tf.Tensor | None, start: tf.Tensor, stop: tf.Tensor
-) -> tf.Tensor:
-    """Returns `powers` [G, s, s] with 0 where another member has the same id."""
+def _without_same(
+    powers: tf.Tensor,
+    own: tf.Tensor,
+    ids: tf.Tensor | None,
+    start: tf.Tensor,
+    stop: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns `powers` [G, s, s] with 0 where both members have the same id, the
+    diagonal among these; and the diagonal [G, s, 1] that is missing therefore."""
     if ids is None:
-        return powers
+        return powers, tf.zeros_like(own)
     ids = ids[start:stop]
     other = ids[:, :, tf.newaxis] != ids[:, tf.newaxis, :]
-    members = tf.range(tf.shape(ids)[1])
-    allowed = other | (members[:, tf.newaxis] == members)
-    return tf.where(allowed, powers, tf.zeros_like(powers))
+    return tf.where(other, powers, tf.zeros_like(powers)), own
 
 
-def _safe_log(values: tf.Tensor) -> tf.Tensor:
-    return tf.math.log(tf.where(values > 0.0, values, tf.ones_like(values)))
+def _inverse(values: tf.Tensor, here: tf.Tensor) -> tf.Tensor:
+    return here / tf.where(here > 0.0, values, tf.ones_like(values))
+
+
+def _minus_log(values: tf.Tensor) -> tf.Tensor:
+    return -tf.math.log(tf.where(values > 0.0, values, tf.ones_like(values)))
 
 
 def _over_tiles(

@@ -81,8 +81,8 @@ class NIP(keras.layers.Layer):  # type: ignore[misc]
             _groups(states, blocks),
             _groups(targets, blocks),
             _groups(valid, blocks),
-            _groups(items, blocks) if masked else None,
-            _groups(users, blocks) if masked else None,
+            _groups(_numbered(items), blocks) if masked else None,
+            _groups(_numbered(users), blocks) if masked else None,
             self._config.temperature,
         )
         count = tf.reduce_sum(tf.cast(valid, tf.float32))
@@ -100,6 +100,12 @@ class NIP(keras.layers.Layer):  # type: ignore[misc]
         most = self._config.max_negatives + 1
         number = tf.maximum((histories + most - 1) // most, 1)
         return number, tf.maximum((histories + number - 1) // number, 1)
+
+
+def _numbered(ids: tf.Tensor) -> tf.Tensor:
+    """Returns small numbers, equal where ids are: int32 compares twice as fast."""
+    _, places = tf.unique(tf.reshape(ids, (-1,)))
+    return tf.reshape(places, tf.shape(ids))
 
 
 def _groups(values: tf.Tensor, blocks: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
