@@ -177,9 +177,10 @@ def _writing(output: str | Path | None) -> Iterator[IO[str]]:
     partial = output.with_name(f".{output.name}.partial-{os.getpid()}")
     try:
         with partial.open("wb") as raw:
-            binary: Any = gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="")
-            packed = output.suffix == ".gz"
-            with io.TextIOWrapper(binary if packed else raw, encoding="utf-8") as file:
+            binary: Any = raw
+            if output.suffix == ".gz":
+                binary = gzip.GzipFile("", "wb", fileobj=raw, mtime=0)
+            with io.TextIOWrapper(binary, encoding="utf-8") as file:
                 yield file
         os.replace(partial, output)
     except OSError as error:

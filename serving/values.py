@@ -8,6 +8,7 @@ missing. Lists are padded on the right with the same. The exported graph does th
 import base64
 import binascii
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ __all__ = ["Arrays", "columns_of_rows", "pack_columns"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 """By column: float32 or object (bytes); [B], or [B, L] for lists."""
+
+_EXPECTED = re.compile(r"expected (.*), got ")
 
 _Flat = tuple[npt.NDArray[Any], dict[int, tuple[str, str]]]
 """Packed values, and (found, expected) of the bad ones by position."""
@@ -265,17 +268,16 @@ def _number(value: object) -> float | None:
 def _pack_texts(values: Sequence[Any], declared: CategoricalType) -> _Flat:
     packed = np.full(len(values), b"", dtype=object)
     bad: dict[int, tuple[str, str]] = {}
-    expected = "an integer" if declared == "int64" else "text (or an integer)"
     for position, value in enumerate(values):
         try:
             if isinstance(value, dict):
                 value = _binary(value)
             packed[position] = canonical_text(value, declared).encode()
-        except UnicodeEncodeError:
-            bad[position] = shown(value), "text that UTF-8 can hold"
         except ValueError as error:
-            fits = "64 bits" in str(error)
-            bad[position] = shown(value), expected + (" of 64 bits" if fits else "")
+            # "expected an integer, got ..."; integers too long to print say more.
+            expected = _EXPECTED.match(str(error))
+            words = expected[1] if expected else "an integer that fits 64 bits"
+            bad[position] = shown(value), words
     return packed, bad
 
 
@@ -283,8 +285,8 @@ def _binary(value: dict[str, Any]) -> str:
     """Decodes `{"b64": ...}`, TensorFlow Serving's form of bytes."""
     text = value.get("b64")
     if len(value) != 1 or not isinstance(text, str):
-        raise ValueError("not text")
+        raise ValueError('expected text or {"b64": ...}, got an object')
     try:
         return base64.b64decode(text, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise ValueError("not base64 of UTF-8") from error
+        raise ValueError("expected base64 of UTF-8 text, got other bytes") from error

@@ -34,7 +34,8 @@ def message_class() -> Any:
         for field, number, kind in fields:
             entry = message.field.add(name=field, number=number, label=1)
             entry.type = STRING if kind == "string" else MESSAGE
-            entry.type_name = "" if kind == "string" else kind
+            if kind != "string":
+                entry.type_name = kind
         return message
 
     spec = [("name", 1, "string"), ("signature_name", 3, "string")]
