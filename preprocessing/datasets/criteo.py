@@ -61,7 +61,8 @@ def convert_criteo(
     """
     rows = positives = 0
     with ExitStack() as stack:
-        file = stack.enter_context(_open(Path(source)))
+        file = _open(Path(source))
+        stack.callback(file.close)
         folder = stack.enter_context(publish_folder(target, overwrite=overwrite))
         log = stack.enter_context(
             LogWriter(folder, "impressions", log_format, rows_per_file)

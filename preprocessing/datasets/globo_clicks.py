@@ -102,7 +102,9 @@ class ArticleTimes:
     def _key(self, articles: Integers, times: Integers) -> Integers:
         # Moments before the log count as its beginning, lest they borrow from the
         # bits of the article.
-        return (articles << _TIME_BITS) | np.maximum(times - self._first_time, 0)
+        since = np.maximum(times - self._first_time, 0)
+        keys: Integers = (articles << _TIME_BITS) | since
+        return keys
 
 
 def read_clicks(source: str | Path) -> Clicks:
