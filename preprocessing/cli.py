@@ -1,0 +1,114 @@
+"""The commands of `python -m preprocessing`."""
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+
+from configs.command import add_job_arguments, job_from, run_command
+
+__all__ = ["main"]
+
+_RUNNER = "FnApiRunner"  # as preprocessing.run says, which takes seconds to import
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit status."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and arguments.command != "run":
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    arguments.beam_arguments = rest
+    # TensorFlow's start-up notes are no concern of whoever preprocesses logs.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger().setLevel(logging.ERROR)  # and so with Beam's
+    return run_command(lambda: arguments.run(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    from preprocessing.datasets.cli import add_commands
+
+    parser = argparse.ArgumentParser(
+        prog="python -m preprocessing",
+        description="Turns logs into example sets, and public data sets into logs.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_check(commands)
+    add_commands(commands)
+    return parser
+
+
+def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "run",
+        help="make the example set of a job from its logs",
+        epilog="Other options go to Beam, such as --direct_num_workers=2.",
+        allow_abbrev=False,
+    )
+    add_job_arguments(parser)
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing example set"
+    )
+    parser.add_argument(
+        "--runner",
+        default=_RUNNER,
+        help="Beam runner (default: %(default)s, which is local)",
+    )
+    parser.add_argument(
+        "--block-mebibytes",
+        type=_positive,
+        default=16,
+        metavar="N",
+        help="size of the blocks that logs are cut into (default: %(default)s)",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "check", help="verify sizes, checksums and record counts of an example set"
+    )
+    parser.add_argument(
+        "examples", metavar="EXAMPLES", help="folder of the example set"
+    )
+    parser.set_defaults(run=_check)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    job = job_from(arguments)
+    from preprocessing.report import report
+    from preprocessing.run import preprocess
+
+    manifest = preprocess(
+        job,
+        overwrite=arguments.overwrite,
+        runner=arguments.runner,
+        beam_arguments=arguments.beam_arguments,
+        block_bytes=arguments.block_mebibytes << 20,
+    )
+    print(report(manifest))
+    print(f"wrote {job.data.examples}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from preprocessing.check import check_examples
+
+    manifest = check_examples(arguments.examples)
+    rows = sum(split.rows for split in manifest.splits.values())
+    print(f"{arguments.examples} is whole: {rows:,} examples")
+    return 0
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number above 0, got {text!r}"
+        )
+    return value

@@ -1,0 +1,151 @@
+"""What is read from each log, and as what.
+
+A field is one use of a column; one column may have several (a user's id is also a
+feature). Reading yields one Arrow column for each field, called `Field.name`:
+
+    kind                    Arrow type       missing
+    id, string, int64       string           "" (canonical text, see configs.canonical)
+    number, truth           double           NaN
+    time                    int64            none; milliseconds since the epoch
+    label                   int8             none; 0 or 1
+    lists of text           list<string>     empty list; "" inside
+    lists of numbers        list<double>     empty list; NaN inside
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from configs.columns import raw_columns
+from configs.data import EventLog, TimeUnit
+from configs.job import Job
+
+__all__ = [
+    "IMPRESSIONS",
+    "Field",
+    "FieldKind",
+    "event_fields",
+    "event_log_name",
+    "fields_by_log",
+    "id_field",
+    "impression_fields",
+    "label_field",
+    "raw_field",
+    "truth_field",
+]
+
+FieldKind = Literal["id", "string", "int64", "number", "time", "label", "truth"]
+
+IMPRESSIONS = "impressions"
+"""Name of the impression log in counters and dead letters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One use of a column.
+
+    Attributes:
+        name: of the column that reading yields.
+        column: of the log.
+        kind: what its values must be.
+        unit: of a time.
+        is_list: whether a value is a list.
+        length: exact length of the lists of a dense vector, else None.
+        separator: splits the text of a list in CSV and TSV files.
+        aligned_with: name of the field whose lists must be as long, else None.
+    """
+
+    name: str
+    column: str
+    kind: FieldKind
+    unit: TimeUnit = "ms"
+    is_list: bool = False
+    length: int | None = None
+    separator: str = "|"
+    aligned_with: str | None = None
+
+    @property
+    def required(self) -> bool:
+        """Whether a record without a value is dead."""
+        return self.kind in ("id", "time", "label")
+
+    @property
+    def is_text(self) -> bool:
+        """Whether reading yields canonical text."""
+        return self.kind in ("id", "string", "int64")
+
+
+def id_field(name: str) -> str:
+    """Returns the field of an id (event, user, item, request)."""
+    return f"id/{name}"
+
+
+def label_field(label: str) -> str:
+    """Returns the field of a label that the impression log holds."""
+    return f"label/{label}"
+
+
+def truth_field(label: str) -> str:
+    """Returns the field of a label's true probability."""
+    return f"truth/{label}"
+
+
+def raw_field(column: str) -> str:
+    """Returns the field of a feature column."""
+    return f"raw/{column}"
+
+
+def event_log_name(label: str) -> str:
+    """Returns the name of a label's event log in counters and dead letters."""
+    return f"events.{label}"
+
+
+def impression_fields(job: Job) -> list[Field]:
+    """Returns the fields of the impression log."""
+    ids = job.ids
+    fields = [
+        Field(name="time", column=ids.time.column, kind="time", unit=ids.time.unit)
+    ]
+    for name in ("event", "user", "item", "request"):
+        column = getattr(ids, name)
+        if column is not None:
+            fields.append(Field(name=id_field(name), column=column, kind="id"))
+    for name, label in job.labels.items():
+        if label.column is not None:
+            fields.append(
+                Field(name=label_field(name), column=label.column, kind="label")
+            )
+        if label.truth is not None:
+            fields.append(
+                Field(name=truth_field(name), column=label.truth, kind="truth")
+            )
+    for column in raw_columns(job).values():
+        aligned = column.aligned_with
+        fields.append(
+            Field(
+                name=raw_field(column.name),
+                column=column.name,
+                kind=column.type,
+                is_list=column.is_list,
+                length=column.length,
+                separator=column.separator,
+                aligned_with=None if aligned is None else raw_field(aligned),
+            )
+        )
+    return fields
+
+
+def event_fields(log: EventLog) -> list[Field]:
+    """Returns the fields of an event log."""
+    return [
+        Field(name="time", column=log.time.column, kind="time", unit=log.time.unit),
+        Field(name="event", column=log.event, kind="id"),
+        Field(name="key", column=log.key, kind="id"),
+    ]
+
+
+def fields_by_log(job: Job) -> dict[str, list[Field]]:
+    """Returns the fields of every log of `job`, by name of the log."""
+    fields = {IMPRESSIONS: impression_fields(job)}
+    for label, log in job.data.events.items():
+        fields[event_log_name(label)] = event_fields(log)
+    return fields

@@ -1,0 +1,189 @@
+"""The Beam pipeline: it moves blocks and paths between the stages, never rows.
+
+blocks -> split -> events, by label and bucket --> deduplicate -> (resolve) -+
+             |---> narrow impressions, by bucket -----------------> join <---+
+             +---> encoded impressions, by bucket --> write <-------+
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from configs.errors import PairstreamError
+from preprocessing.blocks import Block
+from preprocessing.event_stage import deduplicate_events, resolve_bucket
+from preprocessing.join_stage import LABELED, join_bucket
+from preprocessing.plan import Plan
+from preprocessing.split_stage import INDEX, ROWS, BucketFile, split_block
+from preprocessing.write_stage import write_bucket
+
+__all__ = ["run_pipeline"]
+
+_Keyed = tuple[str, tuple[str, str]]
+"""A bucket (or label/bucket) in decimal, and kind and path of a bucket file."""
+
+_TIMES = "times"
+_EVENTS = "events"
+
+
+def run_pipeline(
+    plan: Plan, blocks: Sequence[Block], runner: str, beam_arguments: Sequence[str]
+) -> None:
+    """Runs all stages and waits for the end.
+
+    Args:
+        plan: of the run.
+        blocks: of all logs.
+        runner: name of a Beam runner.
+        beam_arguments: options for it, as on a command line.
+
+    Raises:
+        PairstreamError: that a stage raised, whatever the runner made of it.
+    """
+    options = PipelineOptions([*beam_arguments, f"--runner={runner}"])
+    pipeline = beam.Pipeline(options=options)
+    _build(pipeline, plan, blocks)
+    try:
+        pipeline.run().wait_until_finish()
+    except Exception:
+        for record in plan.scratch.read_json("errors"):
+            raise _error(record) from None
+        raise
+
+
+def _build(pipeline: Any, plan: Plan, blocks: Sequence[Block]) -> None:
+    split = (
+        pipeline
+        | "Blocks" >> beam.Create(list(blocks), reshuffle=True)
+        | "Split" >> beam.ParDo(_Split(plan)).with_outputs(_TIMES, _EVENTS, main="rows")
+    )
+    last_time = beam.pvalue.AsSingleton(
+        split[_TIMES] | "LastTime" >> beam.CombineGlobally(_latest)
+    )
+    events = (
+        split[_EVENTS]
+        | "EventsByBucket" >> beam.GroupByKey()
+        | "Deduplicate"
+        >> beam.ParDo(_Deduplicate(plan)).with_outputs(_EVENTS, main="answers")
+    )
+    resolved = (
+        events[_EVENTS]
+        | "EventsByTarget" >> beam.GroupByKey()
+        | "Resolve" >> beam.ParDo(_Resolve(plan))
+    )
+    labeled = (
+        (split["rows"], events["answers"], resolved)
+        | "Joinable" >> beam.Flatten()
+        | "ByBucket" >> beam.GroupByKey()
+        | "Join" >> beam.ParDo(_Join(plan), last_time)
+    )
+    _ = (
+        (labeled, split["rows"])
+        | "Writable" >> beam.Flatten()
+        | "ByHome" >> beam.GroupByKey()
+        | "Write" >> beam.ParDo(_Write(plan))
+    )
+
+
+def _latest(times: Iterable[int]) -> int:
+    return max(times, default=0)
+
+
+class _Stage(beam.DoFn):  # type: ignore[misc]
+    """Leaves errors that a user can mend where the driver finds them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def guarded(self, error: PairstreamError, name: str) -> None:
+        record = {"type": type(error).__name__, "message": str(error)}
+        self.plan.scratch.write_json("errors", name, record)
+
+
+def _error(record: dict[str, Any]) -> PairstreamError:
+    import configs.errors
+
+    kind = getattr(configs.errors, record["type"])
+    error: PairstreamError = kind(record["message"])
+    return error
+
+
+class _Split(_Stage):
+    def process(self, block: Block) -> Iterator[Any]:
+        try:
+            files, last_time = split_block(self.plan, block)
+        except PairstreamError as error:
+            self.guarded(error, f"block-{block.number:08}")
+            raise
+        if last_time is not None:
+            yield beam.pvalue.TaggedOutput(_TIMES, last_time)
+        for file in files:
+            if file.kind in (ROWS, INDEX):
+                yield _keyed(file)
+            else:
+                yield _for_target(file.kind, _keyed(file))
+
+
+class _Deduplicate(_Stage):
+    def process(self, element: tuple[str, Iterable[tuple[str, str]]]) -> Iterator[Any]:
+        label, _, bucket = element[0].rpartition("/")
+        paths = [path for _, path in element[1]]
+        logs = self.plan.job.data.events
+        target = logs[label].joins
+        for file in deduplicate_events(self.plan, label, int(bucket), paths):
+            if target == "impression":
+                yield _keyed(file)
+            else:
+                yield _for_target(target, _keyed(file))
+        if any(log.joins == label for log in logs.values()):
+            for path in paths:
+                yield _for_target(label, (bucket, (label, path)))
+
+
+class _Resolve(_Stage):
+    def process(self, element: tuple[str, Iterable[tuple[str, str]]]) -> Iterator[Any]:
+        target, _, bucket = element[0].rpartition("/")
+        files = _by_kind(element[1])
+        targets = files.pop(target, [])
+        for label in sorted(files):
+            for file in resolve_bucket(
+                self.plan, label, int(bucket), files[label], targets
+            ):
+                yield _keyed(file)
+
+
+class _Join(_Stage):
+    def process(
+        self, element: tuple[str, Iterable[tuple[str, str]]], last_time: int
+    ) -> Iterator[Any]:
+        files = _by_kind(element[1])
+        files.pop(ROWS, None)
+        index = files.pop(INDEX, [])
+        for file in join_bucket(self.plan, int(element[0]), index, files, last_time):
+            yield _keyed(file)
+
+
+class _Write(_Stage):
+    def process(self, element: tuple[str, Iterable[tuple[str, str]]]) -> None:
+        files = _by_kind(element[1])
+        rows, labeled = files.get(ROWS, []), files.get(LABELED, [])
+        write_bucket(self.plan, int(element[0]), rows, labeled)
+
+
+def _keyed(file: BucketFile) -> _Keyed:
+    return str(file.bucket), (file.kind, file.path)
+
+
+def _for_target(target: str, keyed: _Keyed) -> Any:
+    return beam.pvalue.TaggedOutput(_EVENTS, (f"{target}/{keyed[0]}", keyed[1]))
+
+
+def _by_kind(files: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Groups paths by kind, sorted: the order that a runner brings them in is left
+    behind here."""
+    found: dict[str, list[str]] = {}
+    for kind, path in sorted(files):
+        found.setdefault(kind, []).append(path)
+    return found

@@ -1,0 +1,55 @@
+"""What the stages of a run need to know; small, and sent to every worker."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from configs.job import Job
+from preprocessing.fields import Field
+from preprocessing.hashing import salted
+from preprocessing.scratch import Scratch
+
+__all__ = ["Plan", "bucket_of", "column_array"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run.
+
+    Attributes:
+        job: the job.
+        fields: of every log, by name of the log.
+        scratch: folder for files in progress.
+        output: folder in which the example set is being made.
+        golden_share: rows whose golden hash lies below are kept raw, because they may
+            become golden rows.
+    """
+
+    job: Job
+    fields: dict[str, list[Field]]
+    scratch: Scratch
+    output: str
+    golden_share: float
+
+    @property
+    def buckets(self) -> int:
+        """Number of hash buckets."""
+        return self.job.preprocessing.buckets
+
+
+def bucket_of(
+    fingerprints: npt.NDArray[np.int64], buckets: int
+) -> npt.NDArray[np.int64]:
+    """Returns the bucket of each id, by a hash of its fingerprint."""
+    return (salted(fingerprints, "bucket") % np.uint64(buckets)).astype(np.int64)
+
+
+def column_array(table: pa.Table, name: str) -> Any:
+    """Returns a column as one array."""
+    array = table[name].combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks)
+    return array

@@ -1,0 +1,258 @@
+"""The batch job: from logs to a published example set."""
+
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from configs.contract import data_contract, fingerprint
+from configs.errors import DataError
+from configs.features import embedded_features
+from configs.job import Job
+from configs.loading import dump_job
+from configs.manifest import (
+    JOB_FILE,
+    MANIFEST_FILE,
+    STATISTICS_FILE,
+    ExampleSplit,
+    Manifest,
+    Shard,
+    Statistics,
+    counts_file,
+)
+from configs.publishing import publish_folder
+from preprocessing.blocks import plan_blocks
+from preprocessing.dead_letters import check_share, collect_letters
+from preprocessing.fields import IMPRESSIONS, event_log_name, fields_by_log
+from preprocessing.files import LogFile, find_files
+from preprocessing.golden import golden_share, write_golden
+from preprocessing.inspection import inspect_file
+from preprocessing.pipeline import run_pipeline
+from preprocessing.plan import Plan
+from preprocessing.progress import show_progress
+from preprocessing.scratch import Scratch, read_bucket, write_atomically
+from preprocessing.splitting import SPLITS
+from preprocessing.statistics import merge_counts, merge_moments, to_statistics
+
+__all__ = ["DEFAULT_BLOCK_BYTES", "DEFAULT_RUNNER", "preprocess"]
+
+DEFAULT_RUNNER = "FnApiRunner"
+"""Beam's local runner, by its own name: `DirectRunner` tries others first."""
+
+DEFAULT_BLOCK_BYTES = 16 << 20
+
+
+def preprocess(
+    job: Job,
+    *,
+    overwrite: bool = False,
+    runner: str = DEFAULT_RUNNER,
+    beam_arguments: Sequence[str] = (),
+    block_bytes: int = DEFAULT_BLOCK_BYTES,
+) -> Manifest:
+    """Makes the example set of `job` and publishes it whole, or not at all.
+
+    Args:
+        job: the job.
+        overwrite: replace an existing example set.
+        runner: name of the Beam runner.
+        beam_arguments: options for the runner, as on a command line.
+        block_bytes: size of the blocks that logs are cut into. It changes memory and
+            speed, and no byte of the result.
+
+    Raises:
+        DataError: if logs are missing, damaged, or of another form than the job says,
+            too many records are dead, or the example set exists already.
+    """
+    target = Path(job.data.examples)
+    with publish_folder(target, overwrite=overwrite) as folder:
+        logs = _inspect(job)
+        with _scratch_beside(target) as scratch:
+            plan = Plan(
+                job=job,
+                fields=fields_by_log(job),
+                scratch=scratch,
+                output=str(folder),
+                golden_share=golden_share(job, logs.estimated_impressions),
+            )
+            blocks = plan_blocks(logs.files, logs.headers, block_bytes)
+            with show_progress(scratch, len(blocks), plan.buckets):
+                run_pipeline(plan, blocks, runner, beam_arguments)
+            return _finish(plan, folder, target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Logs:
+    files: list[LogFile]
+    headers: dict[str, tuple[str, ...]]
+    estimated_impressions: int
+
+
+def _inspect(job: Job) -> _Logs:
+    fields = fields_by_log(job)
+    sections = {IMPRESSIONS: (job.data.impressions, "data.impressions")}
+    for label, log in job.data.events.items():
+        sections[event_log_name(label)] = (log, f"data.events.{label}")
+    files: list[LogFile] = []
+    headers: dict[str, tuple[str, ...]] = {}
+    estimated = 0
+    for name, (section, place) in sections.items():
+        for file in find_files(name, section, place):
+            headers[file.path], records = inspect_file(file, fields[name])
+            estimated += records if name == IMPRESSIONS else 0
+            files.append(file)
+    return _Logs(files=files, headers=headers, estimated_impressions=estimated)
+
+
+@contextmanager
+def _scratch_beside(target: Path) -> Iterator[Scratch]:
+    root = tempfile.mkdtemp(prefix=f".{target.name}.scratch-", dir=target.parent)
+    try:
+        yield Scratch(root)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _finish(plan: Plan, folder: Path, target: Path) -> Manifest:
+    """Gathers what the stages left, and writes the manifest last."""
+    job = plan.job
+    counters: Counter[str] = Counter()
+    dead: Counter[str] = Counter()
+    buckets: list[dict[str, Any]] = []
+    for summary in plan.scratch.read_json("summaries"):
+        counters.update(summary["counters"])
+        dead.update(summary["dead"])
+        if "splits" in summary:
+            buckets.append(summary)
+    _check_records(plan, counters, dead, folder, target)
+    splits = {
+        split: _gather_split(job, folder, split, buckets)
+        for split in SPLITS
+        if _wanted(job, split)
+    }
+    _write_statistics(plan, folder, buckets)
+    (folder / JOB_FILE).write_text(dump_job(job), encoding="utf-8")
+    contract = data_contract(job)
+    manifest = Manifest(
+        job=job.name,
+        fingerprint=fingerprint(contract),
+        contract=contract,
+        splits=splits,
+        counters=dict(sorted(counters.items())),
+        dead_letters=dict(sorted(dead.items())),
+        golden_rows=write_golden(job, plan.scratch, folder),
+    )
+    for warning in _warnings(job, manifest):
+        print(f"warning: {warning}", file=sys.stderr)
+    write_atomically(
+        folder / MANIFEST_FILE, (manifest.model_dump_json(indent=2) + "\n").encode()
+    )
+    return manifest
+
+
+def _check_records(
+    plan: Plan, counters: Counter[str], dead: Counter[str], folder: Path, target: Path
+) -> None:
+    limits = plan.job.preprocessing.dead_letters
+    collect_letters(plan.scratch, folder / "dead_letters", limits.max_kept)
+    for log in plan.fields:
+        if counters[f"{log}.read"] == 0:
+            raise DataError(
+                f"the files of {log} hold no record, expected at least one: check how"
+                " the log is written, and 'path' in the job file"
+            )
+    rejected = target.with_name(f"{target.name}.dead_letters")
+    try:
+        check_share(
+            list(plan.fields), counters, dead, limits.max_share, folder / "dead_letters"
+        )
+    except DataError as error:
+        # The folder in the making is removed; the letters are what the user needs.
+        shutil.rmtree(rejected, ignore_errors=True)
+        shutil.copytree(folder / "dead_letters", rejected)
+        message = str(error).replace(str(folder / "dead_letters"), str(rejected))
+        raise DataError(message) from None
+    if counters[f"{IMPRESSIONS}.kept"] == 0:
+        raise DataError(
+            "no impression became an example:"
+            f" {_losses(counters)}. Check the split's times and the labels' windows"
+        )
+
+
+def _losses(counters: Counter[str]) -> str:
+    names = ("read", "duplicates", "withheld", "outside_split", "dropped_by_sampling")
+    return ", ".join(f"{n} {counters[f'{IMPRESSIONS}.{n}']:,}" for n in names)
+
+
+def _wanted(job: Job, split: str) -> bool:
+    rule = job.preprocessing.split
+    if rule.by == "time":
+        return split in rule.intervals()
+    return split == "train" or bool(getattr(rule, split))
+
+
+def _gather_split(
+    job: Job, folder: Path, split: str, buckets: list[dict[str, Any]]
+) -> ExampleSplit:
+    """Numbers the shards of all buckets, in the order of the buckets."""
+    found = [summary["splits"].get(split) for summary in buckets]
+    parts = [part for part in found if part is not None]
+    shards = []
+    for part in parts:
+        for listed in part["shards"]:
+            shard = Shard.model_validate(listed)
+            suffix = "".join(Path(shard.path).suffixes)
+            path = f"{split}/{len(shards):05}{suffix}"
+            (folder / shard.path).rename(folder / path)
+            shards.append(shard.model_copy(update={"path": path}))
+    return ExampleSplit(
+        rows=sum(part["rows"] for part in parts),
+        positives={
+            name: sum(part["positives"][name] for part in parts) for name in job.labels
+        },
+        first_time=min((part["first_time"] for part in parts), default=None),
+        last_time=max((part["last_time"] for part in parts), default=None),
+        sampled=split == "train" and job.preprocessing.sampling.active,
+        shards=shards,
+    )
+
+
+def _write_statistics(plan: Plan, folder: Path, buckets: list[dict[str, Any]]) -> None:
+    trained = [s["splits"]["train"] for s in buckets if "train" in s["splits"]]
+    names = list(trained[0]["moments"]) if trained else []
+    numeric = {
+        name: to_statistics(merge_moments(part["moments"][name] for part in trained))
+        for name in names
+    }
+    statistics = Statistics(numeric=numeric)
+    (folder / STATISTICS_FILE).write_text(
+        statistics.model_dump_json(indent=2) + "\n", encoding="utf-8"
+    )
+    for name, _ in embedded_features(plan.job.features):
+        path = folder / counts_file(name)
+        path.parent.mkdir(exist_ok=True)
+        parts = sorted(plan.scratch.folder(f"counts/{name}").glob("*.arrow"))
+        tables = [read_bucket([str(part)], 0) for part in parts]
+        pq.write_table(merge_counts([t for t in tables if t is not None]), path)
+
+
+def _warnings(job: Job, manifest: Manifest) -> Iterator[str]:
+    train = manifest.splits["train"]
+    for name, split in manifest.splits.items():
+        if split.rows == 0:
+            yield f"the {name} split is empty: check preprocessing.split"
+    for label, positives in train.positives.items():
+        if train.rows and positives in (0, train.rows):
+            what = "0" if positives == 0 else "1"
+            yield (
+                f"label {label!r} is {what} in all {train.rows:,} training rows, so"
+                " nothing can be learned about it: check its log, the window"
+                " (labels), the ids and the split"
+            )

@@ -1,0 +1,179 @@
+"""Last stage: a bucket of encoded impressions and labels becomes shards of examples.
+
+The rows of a split are ordered by a hash of the request (of the event where the job
+has no requests), then of the event: random, the rows of a request side by side, and
+the same in every run.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from configs.layout import (
+    EVENT_KIND,
+    EVENT_TIME,
+    IDS,
+    LABELS,
+    NEGATIVE_KEEP_RATE,
+    EventKind,
+    layout_of,
+)
+from preprocessing.encode_rows import matrix_of
+from preprocessing.example_bytes import serialize_examples
+from preprocessing.hashing import salted, unit_interval
+from preprocessing.plan import Plan, column_array
+from preprocessing.scratch import read_bucket, write_buckets
+from preprocessing.splitting import SPLITS
+from preprocessing.statistics import numeric_moments, value_counts
+from preprocessing.tfrecord import write_records
+
+__all__ = ["write_bucket"]
+
+_ROWS_AT_ONCE = 8_192
+"""Rows that are serialised at a time."""
+
+
+def write_bucket(
+    plan: Plan, bucket: int, rows: Sequence[str], labeled: Sequence[str]
+) -> None:
+    """Writes the shards, statistics, counts and golden rows of a bucket.
+
+    Args:
+        plan: of the run.
+        bucket: its number.
+        rows: bucket files of encoded impressions.
+        labeled: bucket files that name the ones to keep, with labels.
+    """
+    table = _kept_rows(rows, labeled, bucket)
+    splits = {}
+    if table is not None:
+        by_split = column_array(table, "split").to_numpy()
+        for number, name in enumerate(SPLITS):
+            chosen = table.filter(pa.array(by_split == number)).combine_chunks()
+            if chosen.num_rows:
+                splits[name] = _write_split(plan, bucket, name, _ordered(plan, chosen))
+    plan.scratch.write_json(
+        "summaries",
+        f"write-{bucket:08}",
+        {"counters": {}, "dead": {}, "bucket": bucket, "splits": splits},
+    )
+
+
+def _kept_rows(
+    rows: Sequence[str], labeled: Sequence[str], bucket: int
+) -> pa.Table | None:
+    """Returns the encoded rows to keep, with labels, and where they came from."""
+    kept = read_bucket(sorted(labeled), bucket)
+    if kept is None:
+        return None
+    ordinals, starts, parts = [], [0], []
+    for path in sorted(rows):
+        part = read_bucket([path], bucket)
+        if part is not None:
+            ordinals.append(int(Path(path).stem))
+            starts.append(starts[-1] + part.num_rows)
+            parts.append(part)
+    files = column_array(kept, "file").to_numpy()
+    base = np.array(starts[:-1])[np.searchsorted(np.array(ordinals), files)]
+    positions = base + column_array(kept, "row").to_numpy()
+    whole = pa.concat_tables(parts).combine_chunks().take(pa.array(positions))
+    labels = matrix_of(kept["labels"]).astype(np.float32)
+    kind = np.full(len(positions), EventKind.FIRST, np.int64)
+    return (
+        whole.append_column(
+            LABELS,
+            pa.FixedSizeListArray.from_arrays(
+                pa.array(labels.reshape(-1)), labels.shape[1]
+            ),
+        )
+        .append_column(EVENT_KIND, pa.array(kind))
+        .append_column(NEGATIVE_KEEP_RATE, whole["rate"])
+        .append_column("file", kept["file"])
+        .append_column("row", kept["row"])
+    )
+
+
+def _ordered(plan: Plan, table: pa.Table) -> pa.Table:
+    ids = dict(zip(layout_of(plan.job).ids, matrix_of(table[IDS]).T, strict=True))
+    events = ids["event"]
+    groups = ids.get("request", events)
+    order = np.lexsort((salted(events, "order"), groups, salted(groups, "order")))
+    return table.take(pa.array(order)).combine_chunks()
+
+
+def _write_split(
+    plan: Plan, bucket: int, split: str, table: pa.Table
+) -> dict[str, object]:
+    job = plan.job
+    compress = job.preprocessing.compression == "gzip"
+    limit = job.preprocessing.rows_per_shard
+    suffix = ".tfrecord.gz" if compress else ".tfrecord"
+    shards = [
+        write_records(
+            Path(plan.output),
+            f"{split}/bucket-{bucket:08}-{part:08}{suffix}",
+            _serialized(table.slice(start, limit)),
+            compress=compress,
+        )
+        for part, start in enumerate(range(0, table.num_rows, limit))
+    ]
+    labels = matrix_of(table[LABELS])
+    times = column_array(table, EVENT_TIME).to_numpy()
+    _keep_golden(plan, bucket, split, table)
+    summary: dict[str, object] = {
+        "shards": [shard.model_dump() for shard in shards],
+        "rows": table.num_rows,
+        "positives": {
+            name: int(labels[:, i].sum()) for i, name in enumerate(job.labels)
+        },
+        "first_time": int(times.min()),
+        "last_time": int(times.max()),
+    }
+    if split == "train":
+        weights = _weights(plan, table, labels)
+        summary["moments"] = numeric_moments(job, table, weights)
+        for name, counts in value_counts(job, table, weights).items():
+            path = plan.scratch.folder(f"counts/{name}") / f"{bucket:08}.arrow"
+            write_buckets(path, counts, np.zeros(counts.num_rows, np.int64), 1)
+    return summary
+
+
+def _weights(
+    plan: Plan, table: pa.Table, labels: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """Returns 1 for positives and 1/r for negatives of the sampled label."""
+    rates = column_array(table, NEGATIVE_KEEP_RATE).to_numpy().astype(np.float64)
+    sampled = labels[:, list(plan.job.labels).index(plan.job.sampled_label)]
+    weights: npt.NDArray[np.float64] = np.where(sampled == 1, 1.0, 1.0 / rates)
+    return weights
+
+
+def _serialized(table: pa.Table) -> Iterator[pa.Array]:
+    examples = table.drop_columns(["split", "rate", "file", "row"])
+    for start in range(0, table.num_rows, _ROWS_AT_ONCE):
+        yield serialize_examples(examples.slice(start, _ROWS_AT_ONCE))
+
+
+def _keep_golden(plan: Plan, bucket: int, split: str, table: pa.Table) -> None:
+    """Keeps the rows that may be golden: those with the smallest hashes."""
+    hashes = salted(matrix_of(table[IDS])[:, 0], "golden")
+    candidates = np.flatnonzero(unit_interval(hashes) < plan.golden_share)
+    order = candidates[np.argsort(hashes[candidates], kind="stable")]
+    chosen = order[: plan.job.preprocessing.golden_rows]
+    if len(chosen) == 0:
+        return
+    picked = table.take(pa.array(chosen)).combine_chunks()
+    content = pa.table(
+        {
+            "hash": pa.array(hashes[chosen]),
+            "file": picked["file"],
+            "home": pa.array(np.full(len(chosen), bucket, np.int64)),
+            "row": picked["row"],
+            "example": pa.concat_arrays(list(_serialized(picked))),
+        }
+    )
+    path = plan.scratch.folder(f"golden/{split}") / f"{bucket:08}.arrow"
+    write_buckets(path, content, np.zeros(len(chosen), np.int64), 1)
