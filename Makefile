@@ -55,10 +55,9 @@ docs: $(INSTALLED) ## Write docs/job-file.md anew from the schema
 	$(BIN)/python scripts/document_job_file.py
 
 # The newest TensorFlow, without tensorflow-io. Not locked: that is its purpose.
-$(LATEST_INSTALLED): setup.py requirements-latest.in
-	$(PYTHON) -m venv $(LATEST)
-	$(LATEST)/bin/python -m pip install --quiet --upgrade -r requirements-latest.in
-	$(LATEST)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+$(LATEST_INSTALLED): setup.py
+	$(PYTHON) -m venv --clear $(LATEST)
+	$(LATEST)/bin/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
 test-latest: $(LATEST_INSTALLED) ## The quick tests on the newest TensorFlow
