@@ -6,6 +6,7 @@ import os
 import sys
 
 from configs.command import add_job_arguments, job_from, run_command
+from serving.server.listener import listen
 from serving.server.settings import Limits
 from serving.versions import latest_version
 
@@ -38,7 +39,10 @@ def _add_export(
     )
     add_job_arguments(parser)
     parser.add_argument(
-        "--checkpoint", choices=["best", "last"], default="best", help="default: best"
+        "--checkpoint",
+        default="best",
+        metavar="WHICH",
+        help="best (default), last, or a step",
     )
     parser.add_argument(
         "--version",
@@ -70,7 +74,10 @@ def _export(options: argparse.Namespace) -> None:
             f"{golden['rows']} golden rows agree with the trainer"
             f" (largest difference {golden['largest_difference']:.2g})"
         )
-    print(f"{exported.folder}: {variables['export']} variables; {proof}")
+    print(
+        f"{exported.folder}: {variables['export']} of the training model's"
+        f" {variables['training']} variables; {proof}"
+    )
 
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -117,7 +124,9 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _serve(options: argparse.Namespace) -> None:
-    latest_version(options.models)  # Fails before TensorFlow is loaded.
+    # What can go wrong at once does so before TensorFlow is loaded.
+    latest_version(options.models)
+    listener = listen(options.host, options.port)
     from serving.server.run import serve
 
     limits = Limits(
@@ -126,13 +135,7 @@ def _serve(options: argparse.Namespace) -> None:
         threads=options.threads,
         pending=options.max_pending,
     )
-    serve(
-        options.models,
-        name=options.name,
-        host=options.host,
-        port=options.port,
-        limits=limits,
-    )
+    serve(options.models, name=options.name, listener=listener, limits=limits)
 
 
 def _add_predict(

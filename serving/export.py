@@ -1,6 +1,7 @@
 """Exports a trained model: built alone, proved in a fresh process, published whole."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -21,11 +22,14 @@ from serving.export_signature import weights_by_name
 from serving.export_version import write_version
 from serving.specification import EXTRA, specification_of
 from serving.versions import next_version
-from trainer.run import load_inference_model
+from trainer.run import INFERENCE_PREFIX, Run, load_inference_model
 
 __all__ = ["REPORT_FILE", "Exported", "export_model"]
 
 REPORT_FILE = f"{EXTRA}/export.json"
+
+_MODEL_PREFIXES = (INFERENCE_PREFIX, "training/")
+"""Begin the names of a checkpoint's variables that are the training model's."""
 
 _VERIFICATION_SECONDS = 1_800
 """More than any machine needs; a process that hangs must not hang the export."""
@@ -58,7 +62,7 @@ def export_model(
 
     Args:
         job: names the run, the example set with the golden rows, and the models.
-        checkpoint: `best` or `last`.
+        checkpoint: `best`, `last`, or a step.
         version: of the export; the next free number unless given.
         without_golden_rows: export although the example set is absent or has no golden
             rows, so that predictions are not compared with the trainer's.
@@ -69,7 +73,9 @@ def export_model(
             rows; or if the version exists.
         ExportError: if the export does not equal the trained model.
     """
-    trained, model = load_inference_model(job.data.run, checkpoint)
+    # Named by its step from here on: a run that goes on may replace its best one.
+    found = Run(job.data.run).checkpoints.find(checkpoint)
+    trained, model = load_inference_model(job.data.run, found.name)
     check_same_contract(
         data_contract(trained), data_contract(job), what=f"The run {job.data.run}"
     )
@@ -85,15 +91,16 @@ def export_model(
             rows=rows,
             warmup_rows=job.export.warmup_rows,
         )
-        findings = _verify(folder, job, checkpoint, compare=bool(rows))
+        findings = _verify(folder, job, found.name, compare=bool(rows))
         report = {
             "model": job.name,
             "version": number,
-            "checkpoint": checkpoint,
             "run": job.data.run,
+            "checkpoint": checkpoint,
+            "step": int(found.name),
             "fingerprint": specification.fingerprint,
             "tensorflow": tf.__version__,
-            "variables": _variables(model),
+            "variables": _variables(found, model),
             "golden": {**findings, "tolerance": job.export.tolerance},
             "warmup_requests": warmups,
         }
@@ -164,11 +171,20 @@ def _reason(status: int, stderr: str) -> str:
     return f"the verifying process ended with status {status}:\n{stderr[-4000:]}"
 
 
-def _variables(model: Any) -> dict[str, Any]:
+def _variables(checkpoint: Path, model: Any) -> dict[str, Any]:
+    """Counts the variables of the training model (random states included, optimizer
+    left out) and of the export, and the numbers that they hold."""
+    sizes = {
+        name: math.prod(shape)
+        for name, shape in tf.train.list_variables(str(checkpoint / "variables"))
+        if name.startswith(_MODEL_PREFIXES)
+    }
     weights = weights_by_name(model)
     return {
+        "training": len(sizes),
+        "training_values": sum(sizes.values()),
         "export": len(weights),
-        "export_values": sum(int(tf.size(weight)) for weight in weights.values()),
+        "export_values": sum(math.prod(w.shape) for w in weights.values()),
         "names": list(weights),
     }
 

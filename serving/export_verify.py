@@ -46,7 +46,7 @@ def verify(
     Args:
         folder: of the version.
         run: the training run.
-        checkpoint: `best` or `last`.
+        checkpoint: `best`, `last`, or a step.
         examples: the example set whose golden rows are scored both ways; None leaves
             that out.
         tolerance: largest difference of probabilities that counts as equal.
@@ -149,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m serving.export_verify")
     parser.add_argument("folder", metavar="FOLDER", help="of the version")
     parser.add_argument("--run", required=True, help="the training run")
-    parser.add_argument("--checkpoint", default="best", choices=["best", "last"])
+    parser.add_argument("--checkpoint", default="best", help="best, last, or a step")
     parser.add_argument("--examples", help="example set with golden rows")
     parser.add_argument("--tolerance", type=float, default=1e-6)
     parser.add_argument("--report", help="file for the findings; else stdout")

@@ -11,9 +11,10 @@ from types import FrameType
 
 import uvicorn
 
-from configs.errors import ExportError, PairstreamError
+from configs.errors import ExportError
 from serving.saved_model import load_model, warm_model
 from serving.server.app import build_app
+from serving.server.listener import address_of
 from serving.server.settings import Limits
 from serving.server.state import ServedVersion
 from serving.versions import latest_version
@@ -22,7 +23,7 @@ __all__ = ["serve"]
 
 
 def serve(
-    models: str | Path, *, name: str, host: str, port: int, limits: Limits
+    models: str | Path, *, name: str, listener: socket.socket, limits: Limits
 ) -> None:
     """Serves the highest version under `models` until SIGTERM or SIGINT.
 
@@ -30,23 +31,26 @@ def serve(
     golden rows have been. On SIGTERM it takes no new connection, lets running requests
     end, and returns.
 
+    Args:
+        models: base path of the versions.
+        name: of the model, in its address.
+        listener: a listening socket (`serving.server.listener`); it is closed.
+        limits: on requests.
+
     Raises:
         ExportError: if there is no version, or it cannot be used.
-        PairstreamError: if the address cannot be used.
     """
     number, folder = latest_version(models)
     served = ServedVersion(name=name, number=number)
-    listener = _listen(host, port)
-    port = listener.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
+    address = address_of(listener)
     server = _Server(served, limits)
     loading = threading.Thread(
         target=_load,
-        args=(served, folder, server, f"http://{shown}:{port}/v1/models/{name}"),
+        args=(served, folder, server, f"http://{address}/v1/models/{name}"),
         name="loading",
     )
     with listener:
-        _say(f"loading {folder}, listening on {shown}:{port}")
+        _say(f"loading {folder}, listening on {address}")
         loading.start()
         server.run(sockets=[listener])
         served.state = "UNLOADING"
@@ -108,17 +112,6 @@ def _load(
     if served.state == "LOADING":  # And not told to stop meanwhile.
         served.state = "AVAILABLE"
         _say(f"{served.name} {served.number} is AVAILABLE: POST {address}:predict")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        raise PairstreamError(
-            f"cannot listen on {host}:{port}: {error}. Is another server running?"
-            " Choose another --port or --host"
-        ) from error
 
 
 def _say(text: str) -> None:

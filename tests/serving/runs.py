@@ -29,7 +29,7 @@ def write_run(job: Job) -> None:
     run = Run.create(job, statistics=statistics_of(job), vocabularies={})
     model = inference_model(job)
     weights = {INFERENCE_PREFIX + n: v for n, v in named_variables(model).items()}
-    training_only = {"auxiliary/uim/kernel": tf.Variable([1.0, 2.0])}
+    training_only = {"training/auxiliary/uim/kernel": tf.Variable([1.0, 2.0])}
     state = State(step=1, model="", examples="", seed=0)
     run.checkpoints.write(state, {**weights, **training_only})
 

@@ -5,17 +5,19 @@ import json
 import shutil
 import signal
 import socket
-import subprocess
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from configs.errors import RequestError
+from configs.errors import ExportError, PairstreamError, RequestError
+from serving.cli import main
 from serving.client import Client
-from tests.serving.conftest import ROOT, Server, command, running
+from serving.server.listener import listen
+from serving.server.run import serve
+from serving.server.settings import Limits
+from tests.serving.conftest import Server, running
 from tests.serving.models import ROW, ROWS
 
 
@@ -75,59 +77,50 @@ def test_body_without_declared_length_is_bounded(full_models: Path) -> None:
 
 
 def test_sigterm_lets_running_requests_end(full_models: Path) -> None:
-    with running(full_models, "--threads", "1") as started:
-        client = Client(started.address, "shop", timeout=30)
+    body = json.dumps({"instances": ROWS}).encode()
+    with running(full_models) as started:
+        client = Client(started.address, "shop")
         client.wait_until_available()
-        rows = [ROWS[i % 5] for i in range(10_000)]
-        answers: list[int] = []
-        thread = threading.Thread(
-            target=lambda: answers.append(len(client.predict(rows)))
-        )
-        thread.start()
-        time.sleep(0.1)  # The request is being read or computed.
-        started.process.send_signal(signal.SIGTERM)
+        host, port = started.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            head = (
+                "POST /v1/models/shop:predict HTTP/1.1\r\nHost: x\r\n"
+                f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+            )
+            connection.sendall(head.encode())
+            assert b"100" in connection.recv(100)  # The server waits for the body.
+            started.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            with pytest.raises(RequestError):  # No new connection is taken.
+                client.status()
+            connection.sendall(body)
+            answer = connection.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert len(json.loads(answer.split(b"\r\n\r\n")[1])["predictions"]) == 5
         status, stderr = started.end()
-        thread.join()
-        assert answers == [10_000]
         assert status == 0
         assert stderr.splitlines()[-1] == "stopped"
-        with pytest.raises(RequestError):
-            client.status()
-
-
-def failing(*arguments: str) -> str:
-    """Runs a command that has to fail; returns its stderr."""
-    done = subprocess.run(
-        command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr
 
 
 def test_damaged_version_ends_the_server(full_models: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(full_models / "1", tmp_path / "4")
     data = folder / "variables/variables.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:100])
-    stderr = failing("serve", str(tmp_path), "--name", "shop", "--port", "0")
-    assert f"error: {folder} is damaged and cannot be loaded" in stderr
+    with pytest.raises(ExportError, match="4 is damaged and cannot be loaded"):
+        serve(tmp_path, name="shop", listener=listen("127.0.0.1", 0), limits=Limits())
 
 
-def test_port_in_use(full_models: Path) -> None:
+def test_port_in_use(full_models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        stderr = failing("serve", str(full_models), "--name", "shop", "--port", port)
-    assert f"cannot listen on 127.0.0.1:{port}" in stderr
-    assert "Choose another --port" in stderr
+        arguments = ["serve", str(full_models), "--name", "shop", "--port", port]
+        assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert f"error: cannot listen on 127.0.0.1:{port}" in message
+    assert "Choose another --port" in message
 
 
-def test_server_imports_neither_trainer_nor_preprocessing() -> None:
-    code = (
-        "import sys, serving.server.run, serving.predict, serving.client\n"
-        "bad = {'trainer', 'preprocessing', 'apache_beam', 'pyarrow'}\n"
-        "print(sorted(bad & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [*command()[:1], "-c", code], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.stdout.strip() == "[]", done.stderr
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70_000), ("no.such.", 0)])
+def test_addresses_that_are_none(host: str, port: int) -> None:
+    with pytest.raises(PairstreamError, match="cannot listen on"):
+        listen(host, port)
