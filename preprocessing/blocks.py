@@ -8,6 +8,7 @@ break inside quotes cannot be told from one between records without reading it a
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -88,13 +89,13 @@ def parquet_file(path: str) -> pq.ParquetFile:
 
 def _parts(
     file: LogFile, columns: tuple[str, ...], block_bytes: int
-) -> Iterator[dict[str, object]]:
+) -> Iterator[dict[str, Any]]:
     if file.format == "parquet":
         for groups in _row_groups(file.path, block_bytes):
             yield {"row_groups": groups}
         return
     has_header = file.format != "jsonl" and file.columns is None
-    common: dict[str, object] = {"columns": columns}
+    common: dict[str, Any] = {"columns": columns}
     if file.compression != "none":
         yield {**common, "skip_header": has_header}
         return

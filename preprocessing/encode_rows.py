@@ -185,7 +185,7 @@ def _rank(
     rows: npt.NDArray[np.int64], present: npt.NDArray[np.bool_], size: int
 ) -> npt.NDArray[np.int64]:
     """Returns for each value how many present ones of its row stand before it."""
-    before = np.cumsum(present) - present
+    before: npt.NDArray[np.int64] = np.cumsum(present) - present
     counts = np.bincount(rows[present], minlength=size)
     starts = np.cumsum(counts) - counts
     ranks: npt.NDArray[np.int64] = before - starts[rows]

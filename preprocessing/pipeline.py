@@ -91,7 +91,7 @@ def _latest(times: Iterable[int]) -> int:
     return max(times, default=0)
 
 
-class _Stage(beam.DoFn):  # type: ignore[misc]
+class _Stage(beam.DoFn):
     """Leaves errors that a user can mend where the driver finds them."""
 
     def __init__(self, plan: Plan) -> None:

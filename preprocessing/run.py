@@ -204,7 +204,7 @@ def _gather_split(
     """Numbers the shards of all buckets, in the order of the buckets."""
     found = [summary["splits"].get(split) for summary in buckets]
     parts = [part for part in found if part is not None]
-    shards = []
+    shards: list[Shard] = []
     for part in parts:
         for listed in part["shards"]:
             shard = Shard.model_validate(listed)
