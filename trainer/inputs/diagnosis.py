@@ -1,5 +1,7 @@
 """Finds the damaged file and record after reading has failed."""
 
+import re
+
 import tensorflow as tf
 
 from configs.errors import DataError
@@ -9,6 +11,9 @@ from trainer.inputs.examples import parse_examples
 from trainer.inputs.filesystems import join
 
 __all__ = ["explain_damage"]
+
+_NODES = re.compile(r"\{\{.*?\}\} *| *\[Op:.*")
+"""What TensorFlow puts around its messages."""
 
 _BLOCK = 1024
 """Records looked at together while they are good."""
@@ -79,6 +84,6 @@ def _first_line(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         # TensorFlow quotes the bytes that it could not parse in its message.
         return "not a tf.train.Example"
-    message = error.message if isinstance(error, tf.errors.OpError) else str(error)
-    text = str(message).split("} }} ", 1)[-1].split("{{", 1)[0]
-    return text.strip().splitlines()[0][:200] if text.strip() else str(error)[:200]
+    message = error.message if isinstance(error, tf.errors.OpError) else None
+    text = _NODES.sub("", str(message or error)).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
