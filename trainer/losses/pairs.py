@@ -105,7 +105,8 @@ def _tiles_with_total(
         return tile + 1, stop, parts.write(tile, part), total
 
     _, _, parts, total = tf.while_loop(
-        lambda tile, start, parts, total: start < count,
+        # At least one tile, for an empty list of tiles has no type.
+        lambda tile, start, parts, total: (start < count) | (tile == 0),
         step,
         (0, 0, parts, tf.zeros_like(negatives)),
         parallel_iterations=1,
