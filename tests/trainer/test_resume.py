@@ -36,7 +36,9 @@ def deterministic():
 def everything(checkpoint):
     """All variables and the state of a checkpoint, as bytes."""
     reader = tf.train.load_checkpoint(str(checkpoint / "variables"))
-    found = {n: reader.get_tensor(n).tobytes() for n in reader.get_variable_to_shape_map()}
+    found = {
+        n: reader.get_tensor(n).tobytes() for n in reader.get_variable_to_shape_map()
+    }
     return found | {"state": (checkpoint / "state.json").read_text()}
 
 

@@ -15,9 +15,9 @@ from tests.trainer.example_sets import (
     small_job,
     write_example_set,
 )
-from trainer.inputs.filesystems import register
-from trainer.inputs.files import ExampleFiles, Position
 from trainer.inputs.example_set import open_manifest
+from trainer.inputs.files import ExampleFiles, Position
+from trainer.inputs.filesystems import register
 
 
 @pytest.fixture(scope="module")
