@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.python.framework import config as tensorflow_config
 
 from configs import dump_job
+from configs.manifest import read_statistics
 from tests.trainer.example_sets import small_example_set, small_job
 from trainer.assembly import assemble
 from trainer.checkpoint import Checkpoints, State, read_state, restore
@@ -23,6 +24,7 @@ from trainer.interruption import Interruption
 from trainer.loop import TrainingLoop
 from trainer.run import Run
 from trainer.train import train
+from trainer.vocabularies import make_vocabularies
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,9 +61,6 @@ def test_every_step_of_a_small_run(tmp_path, deterministic):
     small_example_set(job)
     prepare_devices(job.training)
     source = ExampleFiles(job.data.examples, "train", job, batch_size=32, seed=3)
-    from configs.manifest import read_statistics
-    from trainer.vocabularies import make_vocabularies
-
     statistics = read_statistics(job.data.examples)
     vocabularies = make_vocabularies(job, job.data.examples)
     run = Run.create(job, statistics=statistics, vocabularies=vocabularies)

@@ -19,6 +19,7 @@ from tests.trainer.example_sets import (
 from trainer.checkpoint import Checkpoints, State, read_state
 from trainer.cli import main
 from trainer.evaluate import evaluate
+from trainer.inputs.files import ExampleFiles
 from trainer.run import Run, load_inference_model
 from trainer.selection import after_evaluation, should_stop
 from trainer.train import train
@@ -110,8 +111,6 @@ def test_evaluation_equals_arithmetic_on_the_restored_model(job, trained, tmp_pa
     assert json.loads((tmp_path / "deep/e.json").read_text()) == report
     restored_job, model = load_inference_model(job.data.run)
     assert restored_job == job
-    from trainer.inputs.files import ExampleFiles
-
     source = ExampleFiles(job.data.examples, "test", job, batch_size=60)
     ((batch,),) = list(source.batches())
     logits = model(batch)["click"].numpy().astype(float)
@@ -176,7 +175,7 @@ def test_another_example_set_is_refused_in_the_middle_of_an_epoch(tmp_path):
 
     assert train(job, callbacks=[StopsAtThree()]).state.row == 96
     write_example_set(job, {"train": [random_rows(job, 150, 9)]})
-    with pytest.raises(CheckpointError, match="row 96 of epoch 1.*example set"):
+    with pytest.raises(CheckpointError, match=r"row 96 of epoch 1.*example set"):
         train(job, resume=True)
 
 

@@ -40,6 +40,10 @@ def event_ids(batches):
     ]
 
 
+def flat(batches):
+    return [event for batch in batches for event in batch]
+
+
 def test_values_survive_parsing(job):
     rows = random_rows(job, 150, seed=1)
     files = source(job, seed=None, batch_size=150)
@@ -65,7 +69,7 @@ def test_values_survive_parsing(job):
 def test_an_epoch_has_every_row_once(job):
     batches = event_ids(source(job).batches())
     assert [len(b) for b in batches] == [16] * 9 + [6]
-    assert sorted(sum(batches, [])) == list(range(1000, 1150))
+    assert sorted(flat(batches)) == list(range(1000, 1150))
 
 
 def test_the_order_is_a_function_of_seed_and_epoch(job):
@@ -96,21 +100,21 @@ def test_shares_cut_every_batch_alike(job):
 def test_gzip(tmp_path):
     job = small_job(tmp_path)
     small_example_set(job, zipped=True)
-    assert sorted(sum(event_ids(source(job).batches()), [])) == list(range(1000, 1150))
+    assert sorted(flat(event_ids(source(job).batches()))) == list(range(1000, 1150))
 
 
 def test_a_missing_set_says_what_to_run(tmp_path):
     job = small_job(tmp_path)
-    with pytest.raises(DataError, match="is not an example set.*preprocessing run"):
+    with pytest.raises(DataError, match=r"is not an example set.*preprocessing run"):
         source(job)
 
 
 def test_absent_and_empty_splits(tmp_path):
     job = small_job(tmp_path)
     write_example_set(job, {"train": [random_rows(job, 5, 1)], "validation": [[]]})
-    with pytest.raises(DataError, match="'validation' .* is empty.*'train'"):
+    with pytest.raises(DataError, match=r"'validation' .* is empty.*'train'"):
         source(job, split="validation")
-    with pytest.raises(DataError, match="'test' .* is absent"):
+    with pytest.raises(DataError, match=r"'test' .* is absent"):
         source(job, split="test")
 
 
@@ -136,7 +140,7 @@ def test_a_cut_file_is_found_before_reading(broken):
     with pytest.raises(DataError, match=rf"00002.tfrecord has {first} bytes, expected"):
         source(job)
     path.unlink()
-    with pytest.raises(DataError, match="00002.tfrecord is missing"):
+    with pytest.raises(DataError, match=r"00002.tfrecord is missing"):
         source(job)
 
 
@@ -158,7 +162,7 @@ def test_a_file_that_lies_about_its_rows_is_found_after_reading(broken):
     values["splits"]["train"]["rows"] += 1
     values["splits"]["train"]["shards"][2]["rows"] += 1
     manifest.write_text(json.dumps(values))
-    with pytest.raises(DataError, match="read 150 rows.*manifest says 151.*00002"):
+    with pytest.raises(DataError, match=r"read 150 rows.*manifest says 151.*00002"):
         list(source(job).batches())
 
 
@@ -188,7 +192,7 @@ def rewrite(path, records):
 
 def test_remote_paths_need_tensorflow_io(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_io", None)
-    with pytest.raises(DataError, match="s3://bucket/x.*tensorflow-io.*extra 'io'"):
+    with pytest.raises(DataError, match=r"s3://bucket/x.*tensorflow-io.*extra 'io'"):
         register("s3://bucket/x")
     with pytest.raises(DataError, match="tensorflow-io"):
         open_manifest("s3://bucket/examples")
@@ -197,4 +201,4 @@ def test_remote_paths_need_tensorflow_io(monkeypatch):
 
 def test_paths_with_a_scheme_are_read_through_tensorflow(job):
     files = ExampleFiles(f"file://{job.data.examples}", "train", job, batch_size=64)
-    assert len(sum(event_ids(files.batches()), [])) == 150
+    assert len(flat(event_ids(files.batches()))) == 150
