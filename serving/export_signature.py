@@ -1,8 +1,6 @@
 """The exported graph: raw columns in, calibrated probabilities out."""
 
-import keyword
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +9,11 @@ import tensorflow as tf
 from configs.errors import ExportError
 from configs.job import Job
 from preprocessing.encoding import encode_request
+from serving.export_names import rename_inputs
 from serving.specification import SIGNATURE, Column, Specification
 from trainer.variables import named_variables
 
 __all__ = ["ServingModule", "save_model", "weights_by_name"]
-
-_INPUT_NAME = re.compile(r"[^\W\d]\w*")
 
 
 class ServingModule(tf.Module):  # type: ignore[misc]
@@ -30,20 +27,21 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         super().__init__()
         self.model_weights = weights_by_name(model)
 
-        def serve(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        def serve(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            columns = {c.name: inputs[c.keyword] for c in specification.columns}
             logits = model(encode_request(columns, job), training=False)
             return {
                 task: tf.sigmoid(tf.cast(logits[task], tf.float32))
                 for task in specification.outputs
             }
 
-        inputs = {c.name: _tensor_spec(c) for c in specification.columns}
+        inputs = {c.keyword: _tensor_spec(c) for c in specification.columns}
         self.serve = tf.function(serve, input_signature=[inputs])
 
 
 def save_model(
     folder: str | Path, job: Job, model: Any, specification: Specification
-) -> Any:
+) -> Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """Writes the SavedModel of a trained inference model.
 
     Args:
@@ -53,12 +51,11 @@ def save_model(
         specification: of requests.
 
     Returns:
-        The concrete function: packed columns to probabilities, by task.
+        A function from packed columns to probabilities, both by name.
 
     Raises:
-        ExportError: if a column's name cannot be the name of an input.
+        ExportError: if the model cannot be served.
     """
-    _check_names(specification.column_names())
     module = ServingModule(job, model, specification)
     function = module.serve.get_concrete_function()
     # TensorFlow Serving does not link the compiler that jitted functions need.
@@ -68,7 +65,9 @@ def save_model(
             " run: build the model without jit_compile"
         )
     tf.saved_model.save(module, str(folder), signatures={SIGNATURE: function})
-    return function
+    rename_inputs(folder, specification)
+    keywords = {column.name: column.keyword for column in specification.columns}
+    return lambda columns: function({keywords[n]: v for n, v in columns.items()})
 
 
 def weights_by_name(model: Any) -> dict[str, tf.Variable]:
@@ -87,33 +86,9 @@ def weights_by_name(model: Any) -> dict[str, tf.Variable]:
 def _tensor_spec(column: Column) -> tf.TensorSpec:
     shape = [None, column.length] if column.is_list else [None]
     dtype = tf.float32 if column.is_number else tf.string
-    return tf.TensorSpec(shape, dtype, name=column.name)
+    return tf.TensorSpec(shape, dtype, name=column.keyword)
 
 
 def _is_jitted(function: Any) -> bool:
     library = function.graph.as_graph_def().library.function
     return any(inner.attr["_XlaMustCompile"].b for inner in library)
-
-
-def _check_names(names: list[str]) -> None:
-    """TensorFlow makes Python parameters of the inputs' names."""
-    seen: dict[str, str] = {}
-    for name in names:
-        plain = re.sub(r"\W", "_", name)
-        if (
-            not _INPUT_NAME.fullmatch(plain)
-            or keyword.iskeyword(plain)
-            or plain == "self"
-        ):
-            raise ExportError(
-                f"the column {name!r} cannot be an input of a SavedModel: TensorFlow"
-                " takes names that start with a letter and are no word of Python's."
-                " Rename the column in the logs and in the job"
-            )
-        if plain in seen:
-            raise ExportError(
-                f"the columns {seen[plain]!r} and {name!r} cannot both be inputs of a"
-                f" SavedModel: TensorFlow calls both {plain!r}. Rename one in the logs"
-                " and in the job"
-            )
-        seen[plain] = name

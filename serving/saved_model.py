@@ -47,7 +47,10 @@ class LoadedModel:
 
     def predict(self, arrays: Arrays) -> Predictions:
         """Returns the probability of each task, [B] float32, for packed columns."""
-        tensors = {name: tf.constant(values) for name, values in arrays.items()}
+        tensors = {
+            column.keyword: tf.constant(arrays[column.name])
+            for column in self.specification.columns
+        }
         outputs = self._signature(**tensors)
         return {task: outputs[task].numpy() for task in self.specification.outputs}
 
@@ -137,7 +140,7 @@ def _check_signature(folder: Path, specification: Specification, root: Any) -> N
         for name, tensor in signature.structured_input_signature[1].items()
     }
     expected = {
-        column.name: (
+        column.keyword: (
             tf.float32 if column.is_number else tf.string,
             2 if column.is_list else 1,
         )

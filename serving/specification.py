@@ -15,6 +15,7 @@ from configs.contract import data_contract, fingerprint
 from configs.errors import ExportError
 from configs.job import Job
 from configs.section import Section
+from serving.input_names import standins
 
 __all__ = [
     "EXTRA",
@@ -40,13 +41,23 @@ class _Record(Section):
 
 
 class Column(_Record):
-    """One raw column of a request; see `configs.columns.RawColumn`."""
+    """One raw column of a request; see `configs.columns.RawColumn`.
+
+    `input` is the keyword that `tf.saved_model.load` gives the column, where that is
+    not its name; see `serving.input_names`.
+    """
 
     name: str
     type: Literal["string", "int64", "number"]
     is_list: bool = False
     length: PositiveInt | None = None
     aligned_with: str | None = None
+    input: str | None = None
+
+    @property
+    def keyword(self) -> str:
+        """The name of the column's input when the SavedModel is called from Python."""
+        return self.input or self.name
 
     @property
     def is_number(self) -> bool:
@@ -109,10 +120,12 @@ class Specification(_Record):
 
 def specification_of(job: Job) -> Specification:
     """Derives the form of requests to a model of `job`."""
+    columns = raw_columns(job)
+    inputs = standins(list(columns))
     return Specification(
         name=job.name,
         fingerprint=fingerprint(data_contract(job)),
-        columns=[_column(column) for column in raw_columns(job).values()],
+        columns=[_column(*c) for c in zip(columns.values(), inputs, strict=True)],
         outputs=list(job.model.tasks),
     )
 
@@ -137,11 +150,12 @@ def read_specification(folder: str | Path) -> Specification:
         ) from error
 
 
-def _column(column: RawColumn) -> Column:
+def _column(column: RawColumn, standin: str | None) -> Column:
     return Column(
         name=column.name,
         type=column.type,
         is_list=column.is_list,
         length=column.length,
         aligned_with=column.aligned_with,
+        input=standin,
     )
