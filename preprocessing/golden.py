@@ -7,23 +7,34 @@ import pyarrow.compute as pc
 
 from configs.job import Job
 from configs.manifest import GOLDEN_EXAMPLES, GOLDEN_ROWS
+from preprocessing.plan import column_array
 from preprocessing.scratch import Scratch, read_bucket, write_atomically
+from preprocessing.splitting import SPLITS
 from preprocessing.tfrecord import write_records
 
-__all__ = ["golden_share", "write_golden"]
+__all__ = ["golden_shares", "write_golden"]
 
 _MARGIN = 64
 """Candidates kept raw for each golden row wanted: most are of other splits, dropped,
 or duplicates, which is not known yet where raw values are at hand."""
 
+_FALLBACK_MARGIN = 4
+"""The same for splits that only serve if the first one turns out to be empty."""
 
-def golden_share(job: Job, estimated_rows: int) -> float:
-    """Returns the share of impressions that are kept raw, as candidates.
+
+def golden_shares(job: Job, estimated_rows: int) -> dict[str, float]:
+    """Returns the share of each split's impressions that are kept raw, as candidates.
 
     It must not depend on how the logs are cut into blocks: the golden rows would.
     """
-    wanted = job.preprocessing.golden_rows * _MARGIN
-    return min(1.0, wanted / max(estimated_rows, 1))
+    rule = job.preprocessing.split
+    first = "validation" if rule.validation else "train"
+    shares = {}
+    for split in SPLITS:
+        margin = _MARGIN if split == first else _FALLBACK_MARGIN
+        wanted = job.preprocessing.golden_rows * margin
+        shares[split] = min(1.0, wanted / max(estimated_rows, 1))
+    return shares
 
 
 def write_golden(job: Job, scratch: Scratch, target: Path) -> int:
@@ -42,15 +53,16 @@ def write_golden(job: Job, scratch: Scratch, target: Path) -> int:
     raw = read_bucket(_files(scratch, "golden_raw"), 0)
     if raw is None:
         return 0
-    place = ["home", "file", "row"]
-    records = chosen.join(raw, place, join_type="inner")
-    records = records.take(pc.sort_indices(records, [("hash", "ascending")]))
-    lines = "".join(f"{record}\n" for record in records["record"].to_pylist())
+    places = _places(raw)
+    records = dict(zip(places, raw["record"].to_pylist(), strict=True))
+    found = [place in records for place in _places(chosen)]
+    chosen = chosen.filter(pa.array(found))
+    lines = "".join(f"{records[place]}\n" for place in _places(chosen))
     (target / GOLDEN_ROWS).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target / GOLDEN_ROWS, lines.encode())
-    examples = pa.concat_arrays(records["example"].chunks)
+    examples = column_array(chosen, "example")
     write_records(target, GOLDEN_EXAMPLES, [examples], compress=False)
-    return int(records.num_rows)
+    return int(chosen.num_rows)
 
 
 def _chosen(job: Job, scratch: Scratch, split: str) -> pa.Table | None:
@@ -59,6 +71,12 @@ def _chosen(job: Job, scratch: Scratch, split: str) -> pa.Table | None:
         return None
     order = pc.sort_indices(found, [("hash", "ascending")])
     return found.take(order[: job.preprocessing.golden_rows])
+
+
+def _places(table: pa.Table) -> list[tuple[int, int, int]]:
+    """Returns where the encoded row of each row lies."""
+    columns = [table[name].to_pylist() for name in ("home", "file", "row")]
+    return list(zip(*columns, strict=True))
 
 
 def _files(scratch: Scratch, kind: str) -> list[str]:

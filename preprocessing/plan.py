@@ -24,15 +24,15 @@ class Plan:
         fields: of every log, by name of the log.
         scratch: folder for files in progress.
         output: folder in which the example set is being made.
-        golden_share: rows whose golden hash lies below are kept raw, because they may
-            become golden rows.
+        golden_shares: by split; rows whose golden hash lies below are kept raw, because
+            they may become golden rows.
     """
 
     job: Job
     fields: dict[str, list[Field]]
     scratch: Scratch
     output: str
-    golden_share: float
+    golden_shares: dict[str, float]
 
     @property
     def buckets(self) -> int:

@@ -32,7 +32,7 @@ from preprocessing.blocks import plan_blocks
 from preprocessing.dead_letters import check_share, collect_letters
 from preprocessing.fields import IMPRESSIONS, event_log_name, fields_by_log
 from preprocessing.files import LogFile, find_files
-from preprocessing.golden import golden_share, write_golden
+from preprocessing.golden import golden_shares, write_golden
 from preprocessing.inspection import inspect_file
 from preprocessing.pipeline import run_pipeline
 from preprocessing.plan import Plan
@@ -80,7 +80,7 @@ def preprocess(
                 fields=fields_by_log(job),
                 scratch=scratch,
                 output=str(folder),
-                golden_share=golden_share(job, logs.estimated_impressions),
+                golden_shares=golden_shares(job, logs.estimated_impressions),
             )
             blocks = plan_blocks(logs.files, logs.headers, block_bytes)
             with show_progress(scratch, len(blocks), plan.buckets):

@@ -36,7 +36,7 @@ from preprocessing.plan import Plan, bucket_of, column_array
 from preprocessing.reading import read_block
 from preprocessing.reasons import REASONS
 from preprocessing.scratch import write_buckets
-from preprocessing.splitting import assign_splits, keep_rates
+from preprocessing.splitting import SPLITS, assign_splits, keep_rates
 
 __all__ = ["INDEX", "ROWS", "BucketFile", "split_block"]
 
@@ -158,7 +158,7 @@ def _write_impressions(
     for name, label in job.labels.items():
         if label.column is not None:
             narrow[label_field(name)] = column_array(table, label_field(name))
-    _keep_golden_candidates(plan, table, ids["event"], rows, home, ordinal)
+    _keep_golden_candidates(plan, table, ids["event"], splits, rows, home, ordinal)
     event_buckets = bucket_of(ids["event"], plan.buckets)
     files = []
     for kind, content, buckets in (
@@ -227,11 +227,14 @@ def _keep_golden_candidates(
     plan: Plan,
     table: pa.Table,
     events: npt.NDArray[np.int64],
+    splits: npt.NDArray[np.int8],
     rows: npt.NDArray[np.int64],
     home: npt.NDArray[np.int64],
     ordinal: int,
 ) -> None:
-    chosen = np.flatnonzero(unit_interval(salted(events, "golden")) < plan.golden_share)
+    # The last place is for rows outside of every split, which NO_SPLIT (-1) finds.
+    shares = np.array([*(plan.golden_shares[name] for name in SPLITS), 0.0])
+    chosen = np.flatnonzero(unit_interval(salted(events, "golden")) < shares[splits])
     if len(chosen) == 0:
         return
     picked = table.take(pa.array(chosen))

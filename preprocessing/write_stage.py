@@ -160,7 +160,7 @@ def _serialized(table: pa.Table) -> Iterator[pa.Array]:
 def _keep_golden(plan: Plan, bucket: int, split: str, table: pa.Table) -> None:
     """Keeps the rows that may be golden: those with the smallest hashes."""
     hashes = salted(matrix_of(table[IDS])[:, 0], "golden")
-    candidates = np.flatnonzero(unit_interval(hashes) < plan.golden_share)
+    candidates = np.flatnonzero(unit_interval(hashes) < plan.golden_shares[split])
     order = candidates[np.argsort(hashes[candidates], kind="stable")]
     chosen = order[: plan.job.preprocessing.golden_rows]
     if len(chosen) == 0:
