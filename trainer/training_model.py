@@ -40,7 +40,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         self.inference = inference
         self._job = job
         self._labels = layout_of(job).labels
-        self._losses: dict[str, list[tuple[str, float, Loss]]] = {
+        self._task_terms: dict[str, list[tuple[str, float, Loss]]] = {
             task: [(x.name, x.weight, build_loss(x)) for x in section.losses]
             for task, section in job.model.tasks.items()
         }
@@ -100,9 +100,9 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         losses: dict[str, tf.Tensor] = {}
         total = tf.constant(0.0)
         for task, section in self._job.model.tasks.items():
-            values = self._task_losses(task, section, outputs[task], batch)
+            values = self._values_of(task, section, outputs[task], batch)
             for (name, weight, _), value in zip(
-                self._losses[task], values, strict=True
+                self._task_terms[task], values, strict=True
             ):
                 losses[f"{task}/{name}"] = value
                 total += section.weight * weight * value
@@ -114,7 +114,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
                 total += config.weight * value
         return {"loss": total, **losses}
 
-    def _task_losses(
+    def _values_of(
         self, task: str, section: Task, outputs: tf.Tensor, batch: Batch
     ) -> list[tf.Tensor]:
         labels = self._label(task, batch)
@@ -135,7 +135,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             mean_loss(
                 loss.per_example(outputs, labels, weights=weights, mask=mask), rows
             )
-            for _, _, loss in self._losses[task]
+            for _, _, loss in self._task_terms[task]
         ]
 
     def _label(self, name: str, batch: Batch) -> tf.Tensor:

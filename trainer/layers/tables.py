@@ -137,7 +137,7 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
         self._blocks = tuple(blocks)
         self._offsets, total = _offsets(tables.values())
         self._row_dtype = tf.int32 if max(total.values()) < 2**31 else tf.int64
-        self._variables = {
+        self._fused = {
             dim: self.add_weight(
                 name=f"width_{dim}",
                 shape=(rows, dim),
@@ -155,7 +155,7 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
     @property
     def table_variables(self) -> list[keras.Variable]:
         """The fused variables, in order of first use."""
-        return list(self._variables.values())
+        return list(self._fused.values())
 
     @property
     def vocabulary_sizes(self) -> dict[str, int]:
@@ -178,7 +178,7 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
             float32 [B, k, d] for each block; zeros where the id is `PADDING`.
         """
         vectors: dict[str, tf.Tensor] = {}
-        for dim, variable in self._variables.items():
+        for dim, variable in self._fused.items():
             blocks = [b for b in self._blocks if self._dim(b) == dim]
             rows = [self._rows(block, ids[block.name]) for block in blocks]
             for block, values in zip(blocks, self._gather(variable, rows), strict=True):
