@@ -17,34 +17,44 @@ from benchmarks.quality.experiment import Experiment, pairstream, table
 JOB = "configs/criteo.yaml"
 SEEDS = (1, 2, 3)
 
-LOGISTIC = ["model.backbone={name: logistic_regression}", "model.embedding_dim=1"]
+LOGISTIC = [
+    "model.backbone={name: logistic_regression}",
+    "model.embedding_dim=1",
+    "training.optimizer.dense={name: adagrad, learning_rate: 0.1}",
+]
 
 
 def settings() -> dict[str, dict[str, list[str]]]:
     """Returns all settings tried, by family and name."""
     logistic, crosses = {}, {}
-    for rate in (0.02, 0.05, 0.1):
-        for count in (1, 2, 4):
+    for rate in (0.2, 0.5, 1.0):
+        for count in (1, 4):
             logistic[f"lr-adagrad{rate}-count{count}"] = [
                 *LOGISTIC,
-                *optimizer("adagrad", rate, 0.0),
+                *optimizer("adagrad", rate, initial_accumulator=0.01),
                 *minimum_count(count),
-                "training.optimizer.dense.name=adagrad",
-                f"training.optimizer.dense.learning_rate={rate}",
             ]
-    for l2 in (0.0, 1e-5, 1e-4):
-        for rate in (0.0005, 0.001):
-            crosses[f"dcn-lazy_adam{rate}-l2_{l2:g}"] = optimizer("lazy_adam", rate, l2)
-    for rate in (0.01, 0.02, 0.05):
-        crosses[f"dcn-adagrad{rate}"] = optimizer("adagrad", rate, 0.0)
+    for rate in (0.0005, 0.001):
+        for l2 in (0.0, 1e-5):
+            crosses[f"dcn-lazy_adam{rate}-l2_{l2:g}"] = optimizer(
+                "lazy_adam", rate, l2=l2
+            )
+    for rate in (0.02, 0.05):
+        crosses[f"dcn-adagrad{rate}"] = optimizer("adagrad", rate)
+    for count in (2, 10):
+        crosses[f"dcn-count{count}"] = minimum_count(count)
+    crosses["dcn-dropout0.5"] = ["model.backbone.dropout=0.5"]
+    crosses["dcn-batch256"] = ["training.batch_size=256", "training.evaluate_every=120"]
     return {"logistic regression": logistic, "DCN V2": crosses}
 
 
-def optimizer(name: str, rate: float, l2: float) -> list[str]:
+def optimizer(name: str, rate: float, **others: float) -> list[str]:
     """Returns overrides for the optimizer of the tables."""
+    place = "training.optimizer.embeddings"
+    values = {"learning_rate": rate, **others}
     return [
-        f"training.optimizer.embeddings={{name: {name}, learning_rate: {rate},"
-        f" l2: {l2}}}"
+        f"{place}={{name: {name}}}",
+        *(f"{place}.{key}={value}" for key, value in values.items()),
     ]
 
 
