@@ -171,43 +171,56 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2)
 from tests.trainer.test_training_model import built, random_batch, small_job
-job = small_job("model.tasks={click: {}, conversion: {given: click}}",
-    "model.backbone.dropout=DROPOUT", "model.auxiliary=[{name: uim}, {name: nip}]")
+job = small_job(*OVERRIDES)
 batch = random_batch(job, 12)
 whole = built(job).compute_losses(batch, training=False)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 with strategy.scope():
     model = built(job)
-for cut in (6, 5, 12):
+
+@tf.function(reduce_retracing=True)
+def step(batches):
+    return strategy.run(lambda part: model.compute_losses(part, TRAINING), (batches,))
+
+for cut in CUTS:
     parts = [{k: v[:cut] for k, v in batch.items()},
              {k: v[cut:] for k, v in batch.items()}]
-    batches = strategy.experimental_distribute_values_from_function(
-        lambda context: parts[context.replica_id_in_sync_group])
-    def step(part):
-        with tf.GradientTape() as tape:
-            losses = model.compute_losses(part, training=TRAINING)
-        variables = [v.value for v in model.dense_variables]
-        return losses, [g for g in tape.gradient(losses["loss"], variables)]
-    shares, gradients = tf.function(lambda b: strategy.run(step, (b,)))(batches)
-    total = {k: float(strategy.reduce("SUM", v, axis=None)) for k, v in shares.items()}
-    assert all(np.isfinite(list(total.values()))), total
-    if not TRAINING:
-        for name in ("click/bce", "conversion/bce"):
-            np.testing.assert_allclose(total[name], float(whole[name]), rtol=1e-5)
+    shares = step(strategy.experimental_distribute_values_from_function(
+        lambda context: parts[context.replica_id_in_sync_group]))
+    for name, share in shares.items():
+        total = float(strategy.reduce("SUM", share, axis=None))
+        if TRAINING:
+            assert np.isfinite(total), name
+        else:
+            np.testing.assert_allclose(total, float(whole[name]), rtol=1e-5)
 print("ok")
 """
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_shares_of_two_replicas_add_up(training: bool, project_root: Path) -> None:
-    """In a process of its own: logical devices are set before TensorFlow starts.
-    With dropout the seed generator's state is mirrored, and has to be assignable."""
-    code = REPLICAS.replace("TRAINING", str(training))
+def run_replicas(root: Path, overrides: list[str], cuts: list[int], on: bool) -> None:
+    """In a process of its own: logical devices are set before TensorFlow starts."""
+    code = REPLICAS.replace("OVERRIDES", repr(overrides)).replace("CUTS", repr(cuts))
     found = subprocess.run(
-        [sys.executable, "-c", code.replace("DROPOUT", "0.3" if training else "0.0")],
-        cwd=project_root,
+        [sys.executable, "-c", code.replace("TRAINING", str(on))],
+        cwd=root,
         capture_output=True,
         text=True,
         check=False,
     )
     assert found.stdout.strip().endswith("ok"), found.stderr[-2000:]
+
+
+def test_shares_of_two_replicas_add_up_to_the_loss(project_root: Path) -> None:
+    """Equal and unequal parts, and a part without rows."""
+    overrides = ["model.tasks={click: {}, conversion: {given: click}}"]
+    run_replicas(project_root, overrides, [6, 5, 12], on=False)
+
+
+@pytest.mark.slow
+def test_replicas_with_dropout_and_auxiliary_tasks(project_root: Path) -> None:
+    """The state of a seed generator is mirrored, and has to be assignable."""
+    overrides = [
+        "model.backbone.dropout=0.3",
+        "model.auxiliary=[{name: uim}, {name: nip}]",
+    ]
+    run_replicas(project_root, overrides, [7, 12], on=True)
