@@ -17,10 +17,10 @@ AGE_BUCKETS = ["18-24", "25-34", "35-44", "45-54", "55-64", "65+"]
 COUNTRIES = ["DE", "FR", "GB", "ES", "IT", "NL", "PL", "SE", "US", "BR"]
 DEVICES = ["phone", "desktop", "tablet"]
 SURFACES = ["home", "search", "article", "detail"]
-NUM_CATEGORIES = 24
+NUM_CATEGORIES = 16
 NUM_TAGS = 200
 
-_DIM = 8
+_DIM = 4
 """Length of the hidden taste vectors."""
 _CALIBRATION_ROWS = 500_000
 _DEVICE_LOGIT = np.array([0.25, -0.2, 0.0])
@@ -113,7 +113,7 @@ class World:
         settings, count = self.settings, self.settings.items
         centers = rng.normal(0, 1, (NUM_CATEGORIES, _DIM))
         self.category = rng.integers(0, NUM_CATEGORIES, count)
-        own = rng.normal(0, 0.5, (count, _DIM))
+        own = rng.normal(0, 0.4, (count, _DIM))
         self._item_vectors = ((centers[self.category] + own) / _DIM**0.5).astype("f4")
         self._quality = rng.normal(0, 0.5, count)
         # A heavy tail: one price in a hundred is over ten times the median.
