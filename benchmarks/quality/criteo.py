@@ -27,7 +27,7 @@ LOGISTIC = [
 def settings() -> dict[str, dict[str, list[str]]]:
     """Returns all settings tried, by family and name."""
     logistic, crosses = {}, {}
-    for rate in (0.2, 0.5, 1.0):
+    for rate in (0.1, 0.2, 0.3, 0.5):
         for count in (1, 4):
             logistic[f"lr-adagrad{rate}-count{count}"] = [
                 *LOGISTIC,
