@@ -108,7 +108,7 @@ def random_logs(
     seed: int, impressions: int = 120
 ) -> tuple[list[Record], list[Record], list[Record]]:
     """Returns logs with few distinct times, so that ties and duplicates abound."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 (a test's)
     shown = [impression(n, chance.randrange(0, 1200)) for n in range(impressions)]
     for record in chance.sample(shown, impressions // 6):
         shown.append(record | {"time": record["time"] + chance.choice([-5, 0, 0, 5])})

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_rows_of_a_request_are_adjacent(tmp_path: Path) -> None:
     job = small_job(tmp_path, "preprocessing.split={by: hash, key: request}")
     for examples in _examples(job, run(job)).values():
         requests = [example["ids"][3] for example in examples]
-        changes = sum(a != b for a, b in zip(requests, requests[1:], strict=False))
+        changes = sum(a != b for a, b in pairwise(requests))
         assert changes == max(len(set(requests)) - 1, 0)
 
 
