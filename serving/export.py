@@ -71,7 +71,8 @@ def export_model(
         CheckpointError: if the run or checkpoint is missing or damaged.
         DataError: if the example set is missing, of another job, or has no golden
             rows; or if the version exists.
-        ExportError: if the export does not equal the trained model.
+        ExportError: if the export does not equal the trained model, or cannot be
+            written.
     """
     # Named by its step from here on: a run that goes on may replace its best one.
     found = Run(job.data.run).checkpoints.find(checkpoint)
@@ -82,30 +83,36 @@ def export_model(
     rows = [] if without_golden_rows else _checked_golden_rows(job)
     specification = specification_of(trained.model_copy(update={"name": job.name}))
     number = next_version(job.data.models) if version is None else version
-    with publish_folder(Path(job.data.models) / str(number)) as folder:
-        warmups = write_version(
-            folder,
-            job=trained,
-            model=model,
-            specification=specification,
-            rows=rows,
-            warmup_rows=job.export.warmup_rows,
-        )
-        findings = _verify(folder, job, found.name, compare=bool(rows))
-        report = {
-            "model": job.name,
-            "version": number,
-            "run": job.data.run,
-            "checkpoint": checkpoint,
-            "step": int(found.name),
-            "fingerprint": specification.fingerprint,
-            "tensorflow": tf.__version__,
-            "variables": _variables(found, model),
-            "golden": {**findings, "tolerance": job.export.tolerance},
-            "warmup_requests": warmups,
-        }
-        _write_json(folder / REPORT_FILE, report)
-    return Exported(folder=Path(job.data.models) / str(number), report=report)
+    target = Path(job.data.models) / str(number)
+    try:
+        with publish_folder(target) as folder:
+            warmups = write_version(
+                folder,
+                job=trained,
+                model=model,
+                specification=specification,
+                rows=rows,
+                warmup_rows=job.export.warmup_rows,
+            )
+            report = {
+                "model": job.name,
+                "version": number,
+                "run": job.data.run,
+                "checkpoint": checkpoint,
+                "step": int(found.name),
+                "fingerprint": specification.fingerprint,
+                "tensorflow": tf.__version__,
+                "variables": _variables(found, model),
+                "golden": _verify(folder, job, found.name, compare=bool(rows)),
+                "warmup_requests": warmups,
+            }
+            _write_json(folder / REPORT_FILE, report)
+    except (OSError, tf.errors.OpError) as error:
+        raise ExportError(
+            f"{target} could not be written: {error}. Make room, or name another folder"
+            " in data.models; earlier versions are untouched"
+        ) from error
+    return Exported(folder=target, report=report)
 
 
 def _checked_golden_rows(job: Job) -> list[dict[str, Any]]:
@@ -156,7 +163,7 @@ def _verify(
             ) from error
         if done.returncode == 0:
             findings: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-            return findings
+            return {**findings, "tolerance": job.export.tolerance}
     raise ExportError(
         "the export failed its verification, and no version was published:\n"
         + _reason(done.returncode, done.stderr)

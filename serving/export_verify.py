@@ -75,15 +75,13 @@ def verify(
         task: tf.sigmoid(tf.cast(logits[task], tf.float32)).numpy()
         for task in exported.specification.outputs
     }
-    largest = _check_predictions(found, expected, rows, job, tolerance)
+    largest = _check_predictions(found, expected, tolerance)
     return {"rows": len(rows), "largest_difference": largest}
 
 
 def _check_predictions(
     found: _Encoded,
     expected: _Encoded,
-    rows: list[dict[str, Any]],
-    job: Job,
     tolerance: float,
 ) -> float:
     largest = 0.0
@@ -92,12 +90,11 @@ def _check_predictions(
         gaps = np.where(np.isfinite(gaps), gaps, np.inf)
         worst = int(np.argmax(gaps))
         if gaps[worst] > tolerance:
-            event = rows[worst].get(job.ids.event, "unknown")
+            apart = int(np.sum(gaps > tolerance))
             raise ExportError(
-                f"golden row {worst} (event {event!r}): the export's {task} is"
-                f" {values[worst]}, the trainer's {expected[task][worst]};"
-                f" {int(np.sum(gaps > tolerance))} of {len(gaps)} rows differ by more"
-                f" than {tolerance:g} (export.tolerance)"
+                f"golden row {worst}: the export's {task} is {values[worst]}, the"
+                f" trainer's {expected[task][worst]}; {apart} of {len(gaps)} rows"
+                f" differ by more than {tolerance:g} (export.tolerance)"
             )
         largest = max(largest, float(gaps[worst]))
     return largest

@@ -7,6 +7,7 @@ missing. Lists are padded on the right with the same. The exported graph does th
 
 import base64
 import binascii
+import contextlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -268,6 +269,11 @@ def _number(value: object) -> float | None:
 def _pack_texts(values: Sequence[Any], declared: CategoricalType) -> _Flat:
     packed = np.full(len(values), b"", dtype=object)
     bad: dict[int, tuple[str, str]] = {}
+    if declared == "string" and set(map(type, values)) <= {str}:
+        # The usual case, several times as fast: texts stay as they are.
+        with contextlib.suppress(UnicodeEncodeError):
+            packed[:] = [value.encode() for value in values]
+            return packed, bad
     for position, value in enumerate(values):
         try:
             if isinstance(value, dict):

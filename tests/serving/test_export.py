@@ -146,7 +146,7 @@ def test_other_predictions_are_found(
     monkeypatch.setattr(export_verify, "load_inference_model", changed)
     monkeypatch.setattr(export_verify, "weights_by_name", lambda model: {})
     monkeypatch.setattr(export_verify, "check_variables", lambda *arguments: None)
-    text = r"golden row 3 \(event 'i3'\): the export's click is .* 1 of 5 rows differ"
+    text = "golden row 3: the export's click is .* 1 of 5 rows differ"
     with pytest.raises(ExportError, match=text):
         verified_here(job, exported.folder)
 
@@ -194,6 +194,13 @@ def test_no_golden_rows_need_a_word(trained: Path, tmp_path: Path) -> None:
     job = job_in(trained, **{"data.examples": str(tmp_path / "examples")})
     write_examples(job, [])
     with pytest.raises(DataError, match="--without-golden-rows"):
+        export_model(job)
+
+
+def test_folder_that_cannot_be_written(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").touch()
+    job = job_in(trained, **{"data.models": str(tmp_path / "models")})
+    with pytest.raises(ExportError, match="could not be written"):
         export_model(job)
 
 
