@@ -27,11 +27,12 @@ LOGISTIC = [
 def settings() -> dict[str, dict[str, list[str]]]:
     """Returns all settings tried, by family and name."""
     logistic, crosses = {}, {}
-    for rate in (0.1, 0.2, 0.3, 0.5):
+    rates = ((0.1, 0.01), (0.2, 0.01), (0.3, 0.01), (0.5, 0.01))
+    for rate, start in (*rates, (0.02, 1e-6), (0.05, 1e-6), (0.1, 1e-6)):
         for count in (1, 4):
-            logistic[f"lr-adagrad{rate}-count{count}"] = [
+            logistic[f"lr-adagrad{rate}-start{start:g}-count{count}"] = [
                 *LOGISTIC,
-                *optimizer("adagrad", rate, initial_accumulator=0.01),
+                *optimizer("adagrad", rate, initial_accumulator=start),
                 *minimum_count(count),
             ]
     for rate in (0.0005, 0.001):
@@ -39,8 +40,10 @@ def settings() -> dict[str, dict[str, list[str]]]:
             crosses[f"dcn-lazy_adam{rate}-l2_{l2:g}"] = optimizer(
                 "lazy_adam", rate, l2=l2
             )
-    for rate in (0.02, 0.05):
-        crosses[f"dcn-adagrad{rate}"] = optimizer("adagrad", rate)
+    for rate in (0.005, 0.01, 0.02):
+        crosses[f"dcn-adagrad{rate}"] = optimizer(
+            "adagrad", rate, initial_accumulator=1e-6
+        )
     for count in (2, 10):
         crosses[f"dcn-count{count}"] = minimum_count(count)
     crosses["dcn-dropout0.5"] = ["model.backbone.dropout=0.5"]
