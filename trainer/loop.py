@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from configs.errors import TrainingError
+from configs.errors import DataError, TrainingError
 from configs.job import Job
 from trainer.assembly import Assembly
 from trainer.checkpoint import State
+from trainer.inputs.diagnosis import plain_message
 from trainer.inputs.examples import Batch
 from trainer.inputs.files import ExampleFiles, Position
 from trainer.interruption import Interruption
@@ -101,6 +103,9 @@ class TrainingLoop:
             if self._interruption.signal is None:
                 self._log()
                 self._evaluate()  # where training ended inside an epoch
+            if self._made_all() and self._written != self.state.step:
+                self._log()
+                self._evaluate()
         finally:
             self._progress.close()
             self._journal.close()
@@ -110,10 +115,14 @@ class TrainingLoop:
         return self.state
 
     def _ends(self) -> bool:
-        stopped = bool(self._assembly.model.stop_training)
+        stopped = (
+            self._interruption.signal is not None or self._assembly.model.stop_training
+        )
+        return bool(stopped) or self._made_all() or should_stop(self.state, self._job)
+
+    def _made_all(self) -> bool:
         limit = self._job.training.max_steps
-        reached = limit is not None and self.state.step >= limit
-        return stopped or reached or should_stop(self.state, self._job)
+        return limit is not None and self.state.step >= limit
 
     def _train_epoch(self) -> bool:
         """Trains to the end of the epoch; returns False if it ended before."""
@@ -121,14 +130,20 @@ class TrainingLoop:
         for shares in self._training.batches(position):
             self._train_batch(shares)
             if self.state.row < self._training.rows:
-                if self._interruption.signal is not None or self._ends():
+                if self._ends():
                     return False
         return True
 
     def _train_batch(self, shares: tuple[Batch, ...]) -> None:
         state, every = self.state, self._job.training
         self._callbacks.on_train_batch_begin(state.batch)
-        self._step(shares)
+        try:
+            self._step(shares)
+        except tf.errors.InvalidArgumentError as error:
+            raise DataError(
+                f"step {state.step + 1} cannot be computed: {plain_message(error)}. An"
+                " id may lie outside its table: run `python -m preprocessing check`"
+            ) from error
         rows = sum(int(share["labels"].shape[0]) for share in shares)
         self._update(step=state.step + 1, row=state.row + rows, batch=state.batch + 1)
         self._progress.advance(rows)
@@ -139,9 +154,8 @@ class TrainingLoop:
             return  # the end of the epoch evaluates and writes
         if every.evaluate_every and self.state.step % every.evaluate_every == 0:
             self._evaluate()
-            if self.state.best and self.state.best.step == self.state.step:
-                self._checkpoint()
-        if self.state.step % every.checkpoint_every == 0:
+        best = self.state.best is not None and self.state.best.step == self.state.step
+        if best or self.state.step % every.checkpoint_every == 0:
             self._checkpoint()
 
     def _end_epoch(self) -> None:

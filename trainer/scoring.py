@@ -15,6 +15,7 @@ from trainer.inference import InferenceModel
 from trainer.inputs.examples import Batch
 from trainer.inputs.files import ExampleFiles
 from trainer.metrics.task import TaskMetrics
+from trainer.shares import own_share
 
 __all__ = ["Scorer", "score_split"]
 
@@ -53,10 +54,9 @@ class Scorer:
 
     def _score(self, shares: tuple[Batch, ...]) -> Any:
         def on_replica(shares: tuple[Batch, ...]) -> dict[str, tf.Tensor]:
-            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            known = tf.get_static_value(replica)
-            batch = shares[int(replica if known is None else known)]
-            logits: dict[str, tf.Tensor] = self._model(batch, training=False)
+            logits: dict[str, tf.Tensor] = self._model(
+                own_share(shares), training=False
+            )
             return logits
 
         return tf.distribute.get_strategy().run(on_replica, args=(shares,))

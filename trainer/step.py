@@ -20,6 +20,7 @@ from trainer.inputs.examples import Batch
 from trainer.optimizers.dense import clip_by_global_norm
 from trainer.optimizers.rows import Rows, gather_rows
 from trainer.optimizers.sparse import SparseOptimizer
+from trainer.shares import own_share
 
 __all__ = ["Trainable", "TrainingStep"]
 
@@ -121,7 +122,7 @@ class TrainingStep:
     def _gradients(self, shares: tuple[Batch, ...]) -> _Gradients:
         """On one replica: gradients of the whole batch."""
         context = tf.distribute.get_replica_context()
-        batch = shares[_static(context.replica_id_in_sync_group)]
+        batch = own_share(shares)
         table_variables = [v.value for v in self.model.table_variables]
         dense_variables = [v.value for v in self.model.dense_variables]
         with tf.GradientTape() as tape:
@@ -166,8 +167,3 @@ def _all_finite(losses: tf.Tensor, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     squares = [2.0 * tf.nn.l2_loss(tensor) for tensor in tensors]
     total = tf.add_n(squares) if squares else tf.zeros([])
     return tf.reduce_all(tf.math.is_finite(losses)) & tf.math.is_finite(total)
-
-
-def _static(replica: Any) -> int:
-    value = tf.get_static_value(replica)
-    return int(replica if value is None else value)

@@ -263,3 +263,13 @@ def test_early_stopping_counts_evaluations_without_improvement(tmp_path):
         seen.append((state.without_improvement, should_stop(state, job)))
     assert seen == [(0, False), (1, False), (0, False), (1, False), (2, True)]
     assert state.best.step == 5 and state.stopping_best == 0.62
+
+
+def test_max_steps_ends_with_an_evaluation_and_a_checkpoint(tmp_path):
+    job = small_job(tmp_path, *QUICK, "training.max_steps=3", "training.epochs=9")
+    small_example_set(job)
+    state = train(job).state
+    assert (state.step, state.evaluated, state.row) == (3, 3, 96)
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == ["train", "validation"]
+    assert Checkpoints(tmp_path / "run/checkpoints").find("best").name == "00000003"

@@ -10,7 +10,7 @@ from configs.manifest import Shard
 from trainer.inputs.examples import parse_examples
 from trainer.inputs.filesystems import join
 
-__all__ = ["explain_damage"]
+__all__ = ["explain_damage", "plain_message"]
 
 _NODES = re.compile(r"\{\{.*?\}\} *| *\[Op:.*")
 """What TensorFlow puts around its messages."""
@@ -52,7 +52,7 @@ def explain_damage(
             return DataError(
                 f"{path} has {count} rows, the manifest says {shard.rows}. {_MENDING}"
             )
-    cause = "" if error is None else f" ({_first_line(error)})"
+    cause = "" if error is None else f" ({plain_message(error)})"
     return DataError(f"{folder}: the examples could not be read{cause}. {_MENDING}")
 
 
@@ -76,11 +76,12 @@ def _read_from(
             parse_examples(serialized, layout)
             good += int(tf.size(serialized))
     except (tf.errors.OpError, UnicodeDecodeError) as error:
-        return good, _first_line(error)
+        return good, plain_message(error)
     return good, None
 
 
-def _first_line(error: Exception) -> str:
+def plain_message(error: Exception) -> str:
+    """Returns what TensorFlow says, without the names of nodes and ops."""
     if isinstance(error, UnicodeDecodeError):
         # TensorFlow quotes the bytes that it could not parse in its message.
         return "not a tf.train.Example"

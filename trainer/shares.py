@@ -1,0 +1,14 @@
+"""Which part of a batch a replica works on."""
+
+import tensorflow as tf
+
+from trainer.inputs.examples import Batch
+
+__all__ = ["own_share"]
+
+
+def own_share(shares: tuple[Batch, ...]) -> Batch:
+    """Returns the share of the replica that calls, in its replica context."""
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    known = tf.get_static_value(replica)
+    return shares[int(replica if known is None else known)]
