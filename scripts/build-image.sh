@@ -10,7 +10,7 @@
 #   CA_BUNDLE=FILE   certificates for pip, where a proxy has its own; used in the build
 #                    only, and part of no image
 #   MIRROR=URL       Debian mirror
-#   STORAGE=FOLDER   where buildah keeps images (vfs: whole copies, about 15 GB)
+#   STORAGE=FOLDER   where buildah keeps images (vfs: whole copies, about 10 GB)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -47,7 +47,7 @@ if [ -n "${CA_BUNDLE:-}" ]; then
         --volume "$work/pip.conf:/etc/pip.conf:ro")
 fi
 for target in "${TARGETS[@]}"; do
-    images build --layers --isolation chroot --pull-never --format docker --target "$target" \
+    images build --isolation chroot --pull-never --format docker --target "$target" \
         "${options[@]}" --tag "pairstream-$target" .
 done
 images images
