@@ -11,7 +11,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from configs.errors import PairstreamError
+from configs.errors import JobError, PairstreamError
 from preprocessing.blocks import Block
 from preprocessing.event_stage import deduplicate_events, resolve_bucket
 from preprocessing.join_stage import LABELED, join_bucket
@@ -40,10 +40,17 @@ def run_pipeline(
         beam_arguments: options for it, as on a command line.
 
     Raises:
+        JobError: if there is no such runner.
         PairstreamError: that a stage raised, whatever the runner made of it.
     """
     options = PipelineOptions([*beam_arguments, f"--runner={runner}"])
-    pipeline = beam.Pipeline(options=options)
+    try:
+        pipeline = beam.Pipeline(options=options)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise JobError(
+            f"--runner {runner}: Beam cannot make this runner ({error}). Expected the"
+            " name of a Beam runner, such as FnApiRunner, and its options"
+        ) from error
     _build(pipeline, plan, blocks)
     try:
         pipeline.run().wait_until_finish()

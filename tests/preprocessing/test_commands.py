@@ -119,3 +119,8 @@ def test_unknown_arguments_of_check_are_refused(capsys: Any) -> None:
     with pytest.raises(SystemExit):
         main(["check", "folder", "--fast"])
     assert "--fast" in capsys.readouterr().err
+
+
+def test_an_unknown_runner_is_refused(job_file: Path, capsys: Any) -> None:
+    assert "FastRunner" in _fails(capsys, "run", job_file, "--runner", "FastRunner")
+    assert not (job_file.parent / "examples").exists()
