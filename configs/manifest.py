@@ -72,7 +72,8 @@ class ExampleSplit(_Record):
         positives: examples with label 1, by label.
         first_time: earliest event time in milliseconds, None in an empty split.
         last_time: latest event time.
-        sampled: whether negatives were dropped.
+        sampled: whether negatives may have been dropped.
+        dropped: negatives that were dropped.
         shards: in reading order.
     """
 
@@ -81,6 +82,7 @@ class ExampleSplit(_Record):
     first_time: int | None
     last_time: int | None
     sampled: bool
+    dropped: NonNegativeInt = 0
     shards: list[Shard]
 
 

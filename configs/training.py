@@ -31,8 +31,9 @@ class EmbeddingOptimizer(Section):
 
     name: Literal["rowwise_adagrad", "adagrad", "lazy_adam", "sgd"] = "rowwise_adagrad"
     learning_rate: PositiveFloat = 0.02
-    initial_accumulator: NonNegativeFloat = 0.1
-    """Adagrad's accumulators start here."""
+    initial_accumulator: NonNegativeFloat = 1e-8
+    """Adagrad's accumulators start here. Losses are means over the batch, so squared
+    gradients of a row are tiny: the customary 0.1 would swamp them."""
     epsilon: PositiveFloat = 1e-7
     l2: NonNegativeFloat = 0.0
     """Adds l2 * row to the gradient of the rows that the batch touches."""

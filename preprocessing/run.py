@@ -132,8 +132,9 @@ def _finish(plan: Plan, folder: Path, target: Path) -> Manifest:
         if "splits" in summary:
             buckets.append(summary)
     _check_records(plan, counters, dead, folder, target)
+    dropped = counters[f"{IMPRESSIONS}.dropped_by_sampling"]
     splits = {
-        split: _gather_split(job, folder, split, buckets)
+        split: _gather_split(job, folder, split, buckets, dropped)
         for split in SPLITS
         if _wanted(job, split)
     }
@@ -199,7 +200,7 @@ def _wanted(job: Job, split: str) -> bool:
 
 
 def _gather_split(
-    job: Job, folder: Path, split: str, buckets: list[dict[str, Any]]
+    job: Job, folder: Path, split: str, buckets: list[dict[str, Any]], dropped: int
 ) -> ExampleSplit:
     """Numbers the shards of all buckets, in the order of the buckets."""
     found = [summary["splits"].get(split) for summary in buckets]
@@ -220,6 +221,7 @@ def _gather_split(
         first_time=min((part["first_time"] for part in parts), default=None),
         last_time=max((part["last_time"] for part in parts), default=None),
         sampled=split == "train" and job.preprocessing.sampling.active,
+        dropped=dropped if split == "train" else 0,
         shards=shards,
     )
 

@@ -1,5 +1,7 @@
 """Puts model, optimizers and step together, and names all that a checkpoint holds."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +51,19 @@ def assemble(
     *,
     statistics: Statistics,
     vocabularies: Vocabularies,
+    base_rates: Mapping[str, float],
     element_spec: tuple[dict[str, tf.TensorSpec], ...],
 ) -> Assembly:
-    """Builds everything with fresh weights. Called under the strategy's scope."""
+    """Builds everything with fresh weights. Called under the strategy's scope.
+
+    Heads start at the base rates: of a rare label thousands of steps would go into
+    nothing but the bias.
+    """
     inference = build_inference_model(
         job, statistics=statistics, vocabularies=vocabularies
     )
+    for task, rate in base_rates.items():
+        inference.heads[task].start_at(math.log(rate / (1.0 - rate)))
     model = TrainingModel(inference, job)
     # Layers may make variables when they are first called.
     model.compute_losses(one_row(layout_of(job)), training=False)

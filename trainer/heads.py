@@ -38,6 +38,12 @@ class SingleLogit(keras.layers.Layer):  # type: ignore[misc]
             return self._dense(hidden)[:, 0]
         return hidden[:, 0] if self._bias is None else hidden[:, 0] + self._bias.value
 
+    def start_at(self, logit: float) -> None:
+        """Sets the bias, so that a fresh model predicts about sigmoid(`logit`)."""
+        bias = self._bias if self._dense is None else self._dense.bias
+        if bias is not None:
+            bias.assign([logit])
+
     def logit(self, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the true logits, float32 [B], of the outputs of `call`."""
         return outputs

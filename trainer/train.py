@@ -13,6 +13,7 @@ from configs.errors import CheckpointError, DataError
 from configs.job import Job
 from configs.manifest import STATISTICS_FILE, Statistics, read_statistics
 from trainer.assembly import Assembly, assemble
+from trainer.base_rates import base_rates
 from trainer.checkpoint import State, read_state, restore
 from trainer.devices import prepare_devices
 from trainer.inputs.files import ExampleFiles
@@ -73,6 +74,7 @@ def train(
             job,
             statistics=statistics,
             vocabularies=vocabularies,
+            base_rates=base_rates(job, training.split),
             element_spec=training.element_spec,
         )
         print(memory_estimate(assembly, devices), file=sys.stderr)

@@ -68,6 +68,7 @@ def test_every_step_of_a_small_run(tmp_path, deterministic):
         job,
         statistics=statistics,
         vocabularies=vocabularies,
+        base_rates={"click": 0.25},
         element_spec=source.element_spec,
     )
 
