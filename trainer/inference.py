@@ -16,7 +16,8 @@ from configs.job import Job
 from configs.manifest import Statistics
 from trainer.backbones.registry import build_backbone
 from trainer.heads import build_head
-from trainer.layers.features import EmbeddedGroups, FeatureEmbedding
+from trainer.layers.features import FeatureEmbedding
+from trainer.layers.groups import EmbeddedGroups
 from trainer.layers.tables import FusedTables
 
 __all__ = ["InferenceModel", "build_inference_model"]

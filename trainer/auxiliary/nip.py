@@ -9,7 +9,7 @@ from configs.model import NIP as Config
 from trainer.auxiliary.identity import Batch, distinct_rows, history_keys, user_ids
 from trainer.auxiliary.infonce import symmetric_info_nce_sum, unit_vectors
 from trainer.layers.attention import SelfAttention
-from trainer.layers.features import EmbeddedGroups, EmbeddedSequence, GroupsLayout
+from trainer.layers.groups import EmbeddedGroups, EmbeddedSequence, GroupsLayout
 
 __all__ = ["NIP"]
 

@@ -7,7 +7,7 @@ import keras
 from configs.job import Job
 from trainer.auxiliary.nip import NIP
 from trainer.auxiliary.uim import UIM
-from trainer.layers.features import GroupsLayout
+from trainer.layers.groups import GroupsLayout
 
 __all__ = ["AUXILIARY", "build_auxiliary"]
 

@@ -15,7 +15,7 @@ from trainer.auxiliary.identity import (
 )
 from trainer.auxiliary.infonce import info_nce, unit_vectors
 from trainer.layers.attention import SelfAttention
-from trainer.layers.features import EmbeddedGroups, GroupsLayout, mean_pool
+from trainer.layers.groups import EmbeddedGroups, GroupsLayout, mean_pool
 from trainer.layers.mlp import MLP
 
 __all__ = ["UIM"]

@@ -6,7 +6,7 @@ from tensorflow_recommenders.layers.feature_interaction.dcn import Cross
 
 from configs.model import CrossNetworkV2 as Config
 from trainer.backbones.inputs import flat_inputs, flat_width
-from trainer.layers.features import EmbeddedGroups, GroupsLayout
+from trainer.layers.groups import EmbeddedGroups, GroupsLayout
 from trainer.layers.mlp import MLP, dense
 
 __all__ = ["CrossNetworkV2"]

@@ -6,7 +6,7 @@ import tensorflow as tf
 from configs.errors import JobError
 from configs.model import DeepInterest as Config
 from trainer.layers.attention import TargetAttention
-from trainer.layers.features import (
+from trainer.layers.groups import (
     EmbeddedGroups,
     EmbeddedSequence,
     GroupsLayout,

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainer.layers.features import EmbeddedGroups, GroupsLayout, mean_pool
+from trainer.layers.groups import EmbeddedGroups, GroupsLayout, mean_pool
 
 __all__ = ["flat_inputs", "flat_width"]
 

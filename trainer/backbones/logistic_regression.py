@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from configs.model import LogisticRegression as Config
-from trainer.layers.features import EmbeddedGroups, GroupsLayout, mean_pool
+from trainer.layers.groups import EmbeddedGroups, GroupsLayout, mean_pool
 from trainer.layers.mlp import dense
 
 __all__ = ["LogisticRegression"]

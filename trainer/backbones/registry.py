@@ -8,7 +8,7 @@ from configs.model import Backbone
 from trainer.backbones.dcn_v2 import CrossNetworkV2
 from trainer.backbones.din import DeepInterest
 from trainer.backbones.logistic_regression import LogisticRegression
-from trainer.layers.features import GroupsLayout
+from trainer.layers.groups import GroupsLayout
 
 __all__ = ["BACKBONES", "build_backbone"]
 

@@ -1,11 +1,7 @@
-"""From encoded features to embedded groups: what every backbone takes in.
-
-Legend: B batch, L behaviours, D width of a group or sequence.
-"""
+"""From encoded features to embedded groups."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,6 +24,15 @@ from configs.layout import (
     sequence_key,
 )
 from configs.manifest import Statistics
+from trainer.layers.groups import (
+    GROUPS,
+    EmbeddedGroups,
+    EmbeddedSequence,
+    GroupsLayout,
+    SequenceWidths,
+    Span,
+    mean_pool,
+)
 from trainer.layers.numeric import (
     NumericInput,
     NumericTransform,
@@ -36,120 +41,7 @@ from trainer.layers.numeric import (
 )
 from trainer.layers.tables import Block, FusedTables, Table, tables_of
 
-__all__ = [
-    "EmbeddedGroups",
-    "EmbeddedSequence",
-    "FeatureEmbedding",
-    "GroupsLayout",
-    "SequenceWidths",
-    "Span",
-    "mean_pool",
-]
-
-GROUPS = ("user", "item", "context")
-
-
-class EmbeddedSequence(NamedTuple):
-    """One behaviour sequence.
-
-    Attributes:
-        values: float32 [B, L, D], the fields one after another, categorical ones first;
-            zeros where there is no behaviour.
-        mask: bool [B, L], whether there is a behaviour.
-        fields: float32 [B, L, d] for each categorical field.
-    """
-
-    values: tf.Tensor
-    mask: tf.Tensor
-    fields: dict[str, tf.Tensor]
-
-
-class EmbeddedGroups(NamedTuple):
-    """The features of a batch, ready for a backbone.
-
-    Attributes:
-        embeddings: float32 [B, D] for each of `user`, `item` and `context` that has
-            embedded features, these one after another (see `GroupsLayout.spans`).
-        numeric: float32 [B, Dn], transformed numbers, then dense vectors; Dn may be 0.
-        sequences: by feature name.
-    """
-
-    embeddings: dict[str, tf.Tensor]
-    numeric: tf.Tensor
-    sequences: dict[str, EmbeddedSequence]
-
-
-@dataclass(frozen=True)
-class Span:
-    """Where a feature's embedding lies in its group: columns start to stop."""
-
-    group: str
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class SequenceWidths:
-    """Widths of a sequence.
-
-    Attributes:
-        fields: of each categorical field.
-        numeric: number of numeric columns.
-        item_fields: for each field that shares a table with a feature of the group
-            `item`, that feature.
-    """
-
-    fields: dict[str, int]
-    numeric: int
-    item_fields: dict[str, str]
-
-    @property
-    def categorical(self) -> int:
-        """Width of the categorical fields together."""
-        return sum(self.fields.values())
-
-    @property
-    def total(self) -> int:
-        """Width of `EmbeddedSequence.values`."""
-        return self.categorical + self.numeric
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupsLayout:
-    """The static side of `EmbeddedGroups`: what a backbone is built from.
-
-    Attributes:
-        groups: width of each group that has embeddings.
-        spans: of each categorical, multi-valued and bucketized feature.
-        numeric: width of `EmbeddedGroups.numeric`.
-        sequences: by feature name.
-    """
-
-    groups: dict[str, int]
-    spans: dict[str, Span]
-    numeric: int
-    sequences: dict[str, SequenceWidths]
-
-    @property
-    def width(self) -> int:
-        """Width of groups and numbers together, sequences left out."""
-        return sum(self.groups.values()) + self.numeric
-
-
-def mean_pool(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Returns the mean over the positions that hold something; zeros if none does.
-
-    Args:
-        values: float32 [B, L, D].
-        mask: bool [B, L].
-
-    Returns:
-        float32 [B, D].
-    """
-    weights = tf.cast(mask, values.dtype)
-    total = tf.einsum("bld,bl->bd", values, weights)
-    count = tf.reduce_sum(weights, axis=1, keepdims=True)
-    return total / tf.maximum(count, 1.0)
+__all__ = ["FeatureEmbedding"]
 
 
 class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
