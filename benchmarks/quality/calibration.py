@@ -12,6 +12,7 @@ are joined here once more, without Pairstream's code.
 import argparse
 import gzip
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,9 @@ def main() -> None:
     rows = folder / "test.jsonl.gz"
     if not rows.exists():
         write_test_rows(folder / "logs", rows)
-    print("| sampling | correction | slice | rows | observed | predicted | ratio |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    heading = "sampling | correction | slice | rows | observed | predicted"
+    print(f"| {heading} | predicted / observed (se) | predicted / true |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for sampling, settings in SAMPLINGS.items():
         slug = "slices" if settings else "one"
         for correction in CORRECTIONS:
@@ -111,22 +113,24 @@ def predict(
 
 
 def compare(rows: Path, predictions: Path) -> list[str]:
-    """Returns a line for all rows and for each device: rows, rates, their ratio."""
-    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    """Returns a line for all rows and for each slice: rows, rates, their ratios."""
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0] * 4)
     with gzip.open(rows) as logged, open(predictions, encoding="utf-8") as predicted:
         for row_line, line in zip(logged, predicted, strict=True):
             row: dict[str, Any] = orjson.loads(row_line)
-            probability = json.loads(line)["click"]
-            for name in ("all", row["device"]):
-                total = sums[name]
-                total[0] += 1
-                total[1] += row["label"]
-                total[2] += probability
-    return [
+            values = 1, row["label"], json.loads(line)["click"], row["click_truth"]
+            others = "phone" if row["device"] == "phone" else "all but phone"
+            for name in {"all", others, row["device"]}:
+                sums[name] = [a + b for a, b in zip(sums[name], values, strict=True)]
+    return [_line(name, *values) for name, values in sorted(sums.items())]
+
+
+def _line(name: str, count: float, clicks: float, predicted: float, true: float) -> str:
+    error = predicted / clicks / math.sqrt(clicks)  # of the clicks' Poisson noise
+    return (
         f"{name} | {int(count):,} | {clicks / count:.5f} | {predicted / count:.5f} |"
-        f" {predicted / clicks:.4f}"
-        for name, (count, clicks, predicted) in sorted(sums.items())
-    ]
+        f" {predicted / clicks:.4f} ({error:.4f}) | {predicted / true:.4f}"
+    )
 
 
 if __name__ == "__main__":
