@@ -284,13 +284,19 @@ class Job(Section):
 
     def _warnings(self) -> Iterator[str]:
         sampling, split = self.preprocessing.sampling, self.preprocessing.split
-        if "seed" in sampling.model_fields_set and not sampling.active:
+        if sampling.seed and not sampling.active:
             yield "preprocessing.sampling.seed has no effect: every negative is kept"
         no_validation = (
             split.validation == 0.0 if split.by == "hash" else split.validation is None
         )
         if self.training.early_stopping and no_validation:
             yield "training.early_stopping has no effect: there is no validation split"
+        dense = self.training.optimizer.dense
+        if dense.weight_decay and dense.name != "adamw":
+            yield (
+                "training.optimizer.dense.weight_decay has no effect with"
+                f" {dense.name!r}: use 'adamw'"
+            )
         if self.training.logical_devices and self.training.strategy != "mirrored":
             yield "training.logical_devices has no effect without 'strategy: mirrored'"
         for name, task in self.model.tasks.items():

@@ -257,6 +257,10 @@ WARNED: list[tuple[dict[str, Any], str]] = [
         "early_stopping has no effect",
     ),
     ({"training.logical_devices": 2}, "logical_devices has no effect"),
+    (
+        {"training.optimizer": {"dense": {"weight_decay": 0.1}}},
+        "weight_decay has no effect",
+    ),
     ({"model.tasks.click.correction": "none"}, "predictions will be too high"),
     ({**ALL_KEPT, "model.tasks.click.correction": "weights"}, "has no effect"),
     ({"labels.purchase.after": ...}, "positives of 'purchase' among them"),
@@ -296,3 +300,8 @@ def test_embeddings_are_found_through_shared_tables():
     assert job.embedding_of("user").dim == 8
     with pytest.raises(KeyError):
         job.embedding_of("price")
+
+
+def test_a_resolved_job_warns_of_no_more_than_the_job_did():
+    job = job_of({"preprocessing.sampling": {}})
+    assert parse_job(dump_job(job)).warnings() == job.warnings()
