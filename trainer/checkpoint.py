@@ -57,6 +57,8 @@ class State(_Record):
         model: fingerprint of the model contract.
         examples: digest of the training files.
         seed: of the order of shards.
+        learning_rate: of the dense optimizer, as the job had it: callbacks may have
+            changed the rate that is in use.
         evaluated: step of the last evaluation, 0 if there was none.
         best: so far, by `training.select_by`.
         stopping_best: so far, by `training.early_stopping.metric`.
@@ -73,6 +75,7 @@ class State(_Record):
     model: str
     examples: str
     seed: int
+    learning_rate: float | None = None
     evaluated: int = 0
     best: Best | None = None
     stopping_best: float | None = None

@@ -103,9 +103,6 @@ class TrainingLoop:
             if self._interruption.signal is None:
                 self._log()
                 self._evaluate()  # where training ended inside an epoch
-            if self._made_all() and self._written != self.state.step:
-                self._log()
-                self._evaluate()
         finally:
             self._progress.close()
             self._journal.close()
@@ -225,6 +222,7 @@ class TrainingLoop:
         values = {name: value_for(first, name) for name in names}
         self.state = after_evaluation(self.state, self._job, values)
         self._update(validation=metrics)
+        self._written = -1  # a checkpoint of this step does not know it yet
         self._journal.write(
             "validation", step=self.state.step, epoch=self.state.epoch, values=metrics
         )

@@ -67,8 +67,7 @@ def train(
     devices = strategy.num_replicas_in_sync
     training, validation = _sources(job, devices)
     _warn_of_labels(training)
-    run, statistics, vocabularies = _open_run(job, resume=resume, overwrite=overwrite)
-    run.checkpoints.sweep()
+    run, statistics, vocabularies = _made_before(job, resume=resume)
     with strategy.scope():
         assembly = assemble(
             job,
@@ -78,7 +77,13 @@ def train(
             element_spec=training.element_spec,
         )
         print(memory_estimate(assembly, devices), file=sys.stderr)
+        # Not before: a model that cannot be built must not cost an older run.
+        run = run or Run.create(
+            job, statistics=statistics, vocabularies=vocabularies, overwrite=overwrite
+        )
+        run.checkpoints.sweep()
         state = _restore(job, run, assembly, training)
+        run.replace_job(job)
         with Interruption() as interruption:
             loop = TrainingLoop(
                 job,
@@ -143,20 +148,16 @@ def _warn_of_labels(training: ExampleFiles) -> None:
             )
 
 
-def _open_run(
-    job: Job, *, resume: bool, overwrite: bool
-) -> tuple[Run, Statistics, Vocabularies]:
+def _made_before(
+    job: Job, *, resume: bool
+) -> tuple[Run | None, Statistics, Vocabularies]:
+    """Returns the run to go on with, if any, and what the model is built with."""
     if resume and Path(job.data.run).exists():
         run = Run(job.data.run, keep=job.training.keep_checkpoints)
         run.check_model(job)
-        run.replace_job(job)
         return run, run.statistics(), run.vocabularies()
     statistics = _statistics(job.data.examples)
-    vocabularies = make_vocabularies(job, job.data.examples)
-    run = Run.create(
-        job, statistics=statistics, vocabularies=vocabularies, overwrite=overwrite
-    )
-    return run, statistics, vocabularies
+    return None, statistics, make_vocabularies(job, job.data.examples)
 
 
 def _statistics(folder: str) -> Statistics:
@@ -171,11 +172,16 @@ def _statistics(folder: str) -> Statistics:
 def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> State:
     """Returns the state of the last checkpoint, restored, or that of a start."""
     model = fingerprint(model_contract(job))
+    rate = job.training.optimizer.dense.learning_rate
+    changes: dict[str, Any] = {
+        "seed": job.training.seed,
+        "examples": training.digest,
+        "learning_rate": rate,
+    }
     if not run.checkpoints.steps():
-        return State(model=model, examples=training.digest, seed=job.training.seed)
+        return State(model=model, **changes)
     folder = run.checkpoints.find("last")
     state = read_state(folder)
-    changes: dict[str, Any] = {"seed": job.training.seed, "examples": training.digest}
     same = state.examples == training.digest and state.seed == job.training.seed
     if state.row and not same:
         what = "training.seed" if state.examples == training.digest else "example set"
@@ -185,6 +191,10 @@ def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> 
             " one, or start again with --overwrite"
         )
     restore(folder, assembly.variables)
+    if state.learning_rate not in (None, rate):
+        # The factor that callbacks have brought the old rate to holds for the new one.
+        factor = assembly.dense.learning_rate.numpy() / state.learning_rate
+        assembly.dense.learning_rate = rate * factor
     print(
         f"going on from step {state.step:,}: epoch {state.epoch + 1},"
         f" row {state.row:,}",

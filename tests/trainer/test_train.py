@@ -157,6 +157,26 @@ def test_a_finished_run_resumes_to_nothing_and_to_more_epochs(job, trained, fold
     assert train(more, resume=True).state.step == 15
 
 
+def test_a_learning_rate_changed_on_resume_keeps_the_factor_of_callbacks(
+    job, trained, folder
+):
+    shutil.copytree(job.data.run, folder / "slower")
+    slower = small_job(
+        folder,
+        *QUICK,
+        "training.epochs=3",
+        "training.optimizer.dense.learning_rate=0.0001",
+        f"data.run={folder / 'slower'}",
+    )
+    train(slower, resume=True)
+    last = Checkpoints(folder / "slower/checkpoints").find("last")
+    reader = tf.train.load_checkpoint(str(last / "variables"))
+    # The callback had halved the rate of the job.
+    rate = reader.get_tensor("optimizer/dense/learning_rate")
+    assert rate == pytest.approx(0.0001 / 2, rel=1e-6)
+    assert read_state(last).learning_rate == 0.0001
+
+
 def test_another_model_is_refused_by_name(job, trained, folder):
     other = small_job(folder, *QUICK, "model.backbone.hidden=[9]")
     with pytest.raises(CheckpointError, match=r"model\.backbone\.hidden: has \[8\]"):
@@ -200,6 +220,17 @@ def test_bad_input_leaves_an_existing_run_alone(job, trained, folder):
     lost = small_job(folder, *QUICK, f"data.examples={folder / 'lost'}")
     with pytest.raises(DataError, match="not an example set"):
         train(lost, overwrite=True)
+    assert sorted(p.name for p in (folder / "run/checkpoints").iterdir()) == before
+
+
+def test_a_model_that_cannot_be_built_leaves_an_existing_run_alone(
+    job, trained, folder
+):
+    before = sorted(p.name for p in (folder / "run/checkpoints").iterdir())
+    alone = "features.history.fields.item={embedding: {buckets: 7}}"
+    job = small_job(folder, *QUICK, alone, "model.backbone={name: din}")
+    with pytest.raises(JobError, match="din attends to the item"):
+        train(job, overwrite=True)
     assert sorted(p.name for p in (folder / "run/checkpoints").iterdir()) == before
 
 
@@ -263,6 +294,16 @@ def test_early_stopping_counts_evaluations_without_improvement(tmp_path):
         seen.append((state.without_improvement, should_stop(state, job)))
     assert seen == [(0, False), (1, False), (0, False), (1, False), (2, True)]
     assert state.best.step == 5 and state.stopping_best == 0.62
+
+
+def test_a_last_evaluation_is_in_the_checkpoint_of_its_step(tmp_path):
+    job = small_job(
+        tmp_path, *QUICK, "training.max_steps=3", "training.checkpoint_every=3"
+    )
+    small_example_set(job)
+    state = train(job).state
+    assert (state.evaluated, state.best.step) == (3, 3)
+    assert read_state(Checkpoints(tmp_path / "run/checkpoints").find()) == state
 
 
 def test_max_steps_ends_with_an_evaluation_and_a_checkpoint(tmp_path):
