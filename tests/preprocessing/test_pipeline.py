@@ -244,6 +244,16 @@ def test_golden_rows_are_raw_and_encoded(tmp_path: Path) -> None:
     check_examples(folder)
 
 
+def test_golden_rows_may_hold_unusual_line_ends(tmp_path: Path) -> None:
+    impressions, clicks, conversions = random_logs(8)
+    for impression_ in impressions:
+        impression_["device"] = "a\u2028b\x85c"
+    write_logs(tmp_path, (impressions, clicks, conversions))
+    job = small_job(tmp_path)
+    assert run(job).golden_rows == 5
+    check_examples(job.data.examples)
+
+
 def test_gzip_shards_hold_the_same_examples(tmp_path: Path) -> None:
     write_logs(tmp_path, random_logs(9))
     plain = small_job(tmp_path)
