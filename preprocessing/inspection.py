@@ -81,7 +81,10 @@ def _inspect_parquet(file: LogFile, fields: Sequence[Field]) -> Inspected:
         columns = list(dict.fromkeys(field.column for field in fields))
         rows = int(parquet.metadata.num_rows)
         batches = parquet.iter_batches(batch_size=_PEEK_RECORDS, columns=columns)
-        first = next(batches, None)
+        try:
+            first = next(batches, None)
+        except (OSError, pa.ArrowException) as error:
+            raise stream_errors(file, error) from error
         if first is not None:
             sample = pa.Table.from_batches([first])
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pajson
 
 from preprocessing.fields import Field
@@ -34,6 +35,8 @@ _ONE_BY_ONE = 64
 """Pieces of at most this many lines are not halved further."""
 _PARSER_CHUNK = 1 << 20
 """Bytes that one of Arrow's parsing threads takes at a time."""
+_EXACT_FLOATS = 2**53
+"""From here on, neighboring integers are the same float."""
 
 
 def read_json_lines(data: bytes, fields: Sequence[Field]) -> pa.Table:
@@ -85,11 +88,24 @@ def _parse_whole(data: bytes, fields: Sequence[Field]) -> pa.Table | None:
         )
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
-    if table.num_rows != lines:
+    if table.num_rows != lines or _rounded(table, fields):
         return None
     return normalize(
         table, fields, from_text=False, record_of=_Records(data).__getitem__
     )
+
+
+def _rounded(table: pa.Table, fields: Sequence[Field]) -> bool:
+    """Whether integers may have lost digits in a column that was read as floats."""
+    for column in {field.column for field in fields if field.is_text}:
+        values = table[column]
+        if pa.types.is_list(values.type):
+            values = pc.list_flatten(values)
+        if pa.types.is_floating(values.type):
+            largest = pc.max(pc.abs(values)).as_py()
+            if largest is not None and largest >= _EXACT_FLOATS:
+                return True
+    return False
 
 
 def _plain_lines(data: bytes) -> int | None:
@@ -168,7 +184,9 @@ def _type_of(values: list[Any], uses: list[Field]) -> pa.DataType:
     if types == {bool}:
         return pa.bool_()
     if types and types <= {int, float}:
-        return pa.float64()
+        # As text a fraction is wrong, an integer is not: Arrow is to refuse the piece.
+        is_text = any(field.kind in ("id", "string") for field in uses)
+        return pa.string() if is_text else pa.float64()
     if not types and any(field.kind in ("int64", "label", "time") for field in uses):
         return pa.int64()
     return pa.string()

@@ -233,3 +233,38 @@ def test_missing_and_empty_files(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text("x")
     with pytest.raises(DataError, match="cannot tell the format"):
         _read(tmp_path / "a.log")
+
+
+@pytest.mark.parametrize("odd", [5.0, "7", None])
+def test_long_integers_keep_their_digits_beside_floats(
+    tmp_path: Path, odd: object
+) -> None:
+    first = 2**53 + 1  # the first integer that no float holds
+    records = [{**r, "c": first + 2 * n} for n, r in enumerate(_records(100))]
+    records[3]["c"] = odd
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(_json_lines(records))
+    codes = [row["code"] for row in _read(path)]
+    assert codes[3] == ("" if odd is None else str(int(str(odd)[:1])))
+    assert codes[4:] == [str(first + 2 * n) for n in range(4, 100)]
+
+
+def test_a_fraction_among_integer_ids_is_alone(tmp_path: Path) -> None:
+    records = [{**r, "e": n} for n, r in enumerate(_records(100))]
+    records[3]["e"] = 1.5
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(_json_lines(records))
+    rows = _read(path)
+    bad = [REASONS[row["reason"]] for row in rows if row["reason"]]
+    assert bad == ["invalid_id"]
+    assert [row["id"] for row in rows[4:]] == [str(n) for n in range(4, 100)]
+
+
+def test_damaged_parquet_content_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    pq.write_table(pa.Table.from_pylist(_records()), path)
+    content = bytearray(path.read_bytes())
+    content[20:60] = bytes(byte ^ 255 for byte in content[20:60])
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"log\.parquet cannot be read"):
+        _read(path)
