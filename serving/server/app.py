@@ -20,7 +20,11 @@ from serving.server.state import ServedVersion
 
 __all__ = ["build_app"]
 
-_MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+))?"
+_DRAINED = 8
+"""How many times the largest body is read and thrown away before the connection is cut:
+a client that is still sending would see a reset connection in place of the answer."""
+
+_MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,19}))?"
 _PREDICT = re.compile(rf"(?i){_MODEL}:(?P<method>classify|regress|predict)")
 _STATUS = re.compile(rf"(?i){_MODEL}(?P<metadata>/metadata)?")
 
@@ -115,7 +119,7 @@ class _Routes:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """Reads the body, and stops as soon as it is too large.
+    """Reads the body; keeps none of it that is too large.
 
     Raises:
         Failure: with status 413.
@@ -125,17 +129,24 @@ async def _body(request: Request, limit: int) -> bytes:
         f"the body is larger than {limit} bytes: send fewer instances, or start the"
         " server with a larger --max-body-bytes",
     )
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise failure
+    if "expect" in request.headers and _declared_bytes(request) > limit:
+        raise failure  # The client waits for a word before it sends the body.
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > limit:
+        if size <= limit:
+            parts.append(part)
+        elif size > _DRAINED * limit:
             raise failure
-        parts.append(part)
+    if size > limit:
+        raise failure
     return b"".join(parts)
+
+
+def _declared_bytes(request: Request) -> int:
+    declared = request.headers.get("content-length", "")
+    return int(declared[:19]) if declared.isdecimal() else 0
 
 
 def _response(status: int, body: dict[str, Any]) -> Response:

@@ -62,6 +62,16 @@ def test_concurrent_requests_get_their_own_answers(server: Server) -> None:
         assert all(pool.map(ask, range(200)))
 
 
+def test_a_client_that_sends_too_much_still_gets_its_answer(server: Server) -> None:
+    address = server.address.removeprefix("http://")
+    connection = http.client.HTTPConnection(address, timeout=30)
+    connection.request("POST", "/v1/models/shop:predict", body=b" " * 80 * 2**20)
+    answer = connection.getresponse()
+    assert answer.status == 413
+    assert "larger than 16777216 bytes" in json.load(answer)["error"]
+    connection.close()
+
+
 def test_body_without_declared_length_is_bounded(server: Server) -> None:
     address = server.address.removeprefix("http://")
     connection = http.client.HTTPConnection(address, timeout=30)

@@ -158,6 +158,12 @@ PATHS: list[tuple[str, str, int, str]] = [
     ("POST", "/v1/models/other:predict", 404, "Latest(other)"),
     ("POST", "/v1/models/shop/versions/2:predict", 404, "Specific(shop, 2)"),
     ("POST", "/v1/models/shop/versions/x:predict", 400, "Malformed request"),
+    (
+        "POST",
+        f"/v1/models/shop/versions/{'9' * 5000}:predict",
+        400,
+        "Malformed request",
+    ),
     ("POST", "/v1/models/shop:classify", 400, ":predict only"),
     ("POST", "/v1/models/shop", 400, "Malformed request: POST /v1/models/shop"),
     ("GET", "/v1/models/shop:predict", 400, "Malformed request"),
