@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from configs.errors import DataError
 from configs.job import Job
 from configs.publishing import write_text_atomically
 from trainer.checkpoint import read_state
@@ -63,7 +64,18 @@ def evaluate(
         "definitions": DEFINITIONS,
     }
     if output is not None:
-        text = json.dumps(finite(report), indent=1, allow_nan=False)
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(output, text + "\n")
+        _write(Path(output), json.dumps(finite(report), indent=1, allow_nan=False))
     return report
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        if output.is_dir():
+            raise IsADirectoryError("it is a folder")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(output, text + "\n")
+    except OSError as error:
+        raise DataError(
+            f"the metrics cannot be written to {output} ({error}): name a file in a"
+            " folder that can be written to"
+        ) from error

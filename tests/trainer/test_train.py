@@ -149,6 +149,12 @@ def test_commands_print_tables_and_one_line_errors(job, trained, folder, capsys)
     assert "there are those of" in capsys.readouterr().err
 
 
+def test_metrics_that_cannot_be_written_give_one_message(job, trained, folder):
+    for place in (folder, folder / "job.yaml" / "metrics.json"):
+        with pytest.raises(DataError, match="cannot be written to"):
+            evaluate(job, output=place)
+
+
 def test_a_finished_run_resumes_to_nothing_and_to_more_epochs(job, trained, folder):
     shutil.copytree(job.data.run, folder / "more")
     more = small_job(folder, *QUICK, "training.epochs=2", f"data.run={folder / 'more'}")

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from configs.errors import DataError
 from configs.features import Bucketize, Transform
 from configs.manifest import NumericStatistics
 
@@ -151,6 +152,12 @@ def _statistics(
     if statistics is None:
         return [0.0] * len(inputs), [1.0] * len(inputs)
     means, stddevs = [], []
+    absent = sorted({column.name for column in inputs} - statistics.keys())
+    if absent:
+        raise DataError(
+            f"the statistics of the example set lack {absent}, have"
+            f" {sorted(statistics)}: run preprocessing again"
+        )
     for column in inputs:
         found = statistics[column.name]
         means.append(found.log1p_mean if column.log_first else found.mean)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from configs.errors import DataError
 from configs.features import Bucketize
 from configs.manifest import NumericStatistics
 from tests.oracles import networks as oracle
@@ -54,6 +55,15 @@ def test_transforms_in_order(transform: tuple, value: float, expected: float) ->
         result, [[expected, 2.0, float(np.isnan(value))]], rtol=1e-6, atol=1e-6
     )
     assert layer.width == 3
+
+
+def test_absent_statistics_are_named() -> None:
+    with pytest.raises(DataError, match=r"lack \['y'\], have \['x'\]"):
+        NumericTransform(
+            [NumericInput(name="x"), NumericInput(name="y")],
+            statistics={"x": STATISTICS},
+            name="numeric",
+        )
 
 
 def test_constant_column_is_not_divided_by_zero() -> None:
