@@ -50,9 +50,8 @@ class Oracle:
 
 
 def make(name, table, **options):
-    optimizer = sparse_optimizer(
-        EmbeddingOptimizer(name=name, learning_rate=RATE, **options)
-    )
+    options = {"learning_rate": RATE, "initial_accumulator": 0.1, **options}
+    optimizer = sparse_optimizer(EmbeddingOptimizer(name=name, **options))
     variable = keras.Variable(table)
     optimizer.build([variable])
     return optimizer, variable
