@@ -163,12 +163,18 @@ class Checkpoints:
             shutil.rmtree(self.path(step))
 
     def sweep(self) -> None:
-        """Removes what a killed process left half written."""
-        if self.folder.is_dir():
-            for path in self.folder.glob(".*.partial-*"):
+        """Removes what a killed process left half written, and puts back what it had
+        put aside to replace it."""
+        if not self.folder.is_dir():
+            return
+        for path in self.folder.glob(".*.partial-*"):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in self.folder.glob(".*.retired-*"):
+            target = self.folder / path.name[1:].partition(".retired-")[0]
+            if target.exists():
                 shutil.rmtree(path, ignore_errors=True)
-            for path in self.folder.glob(".*.retired-*"):
-                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.rename(target)
 
 
 def read_state(checkpoint: Path) -> State:

@@ -191,6 +191,8 @@ def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> 
             " one, or start again with --overwrite"
         )
     restore(folder, assembly.variables)
+    if state.best is not None and state.best.step not in run.checkpoints.steps():
+        changes["best"] = None  # a later one took its place, and is gone since
     if state.learning_rate not in (None, rate):
         # The factor that callbacks have brought the old rate to holds for the new one.
         factor = assembly.dense.learning_rate.numpy() / state.learning_rate

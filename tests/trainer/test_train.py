@@ -16,7 +16,7 @@ from tests.trainer.example_sets import (
     small_job,
     write_example_set,
 )
-from trainer.checkpoint import Checkpoints, State, read_state
+from trainer.checkpoint import Best, Checkpoints, State, read_state
 from trainer.cli import main
 from trainer.evaluate import evaluate
 from trainer.inputs.files import ExampleFiles
@@ -181,6 +181,29 @@ def test_a_learning_rate_changed_on_resume_keeps_the_factor_of_callbacks(
     rate = reader.get_tensor("optimizer/dense/learning_rate")
     assert rate == pytest.approx(0.0001 / 2, rel=1e-6)
     assert read_state(last).learning_rate == 0.0001
+
+
+def test_a_best_checkpoint_that_is_gone_is_forgotten(job, trained, folder):
+    shutil.copytree(job.data.run, folder / "gone")
+    checkpoints = Checkpoints(folder / "gone/checkpoints")
+    last = checkpoints.find("last")
+    state = read_state(last)
+    # As after removing the last one, when it had been the best.
+    lost = state.model_copy(update={"best": Best(step=3, value=0.0)})
+    (last / "state.json").write_text(lost.model_dump_json())
+    more = small_job(folder, *QUICK, "training.epochs=3", f"data.run={folder / 'gone'}")
+    assert train(more, resume=True).state.best.step == 15
+    assert checkpoints.find("best").name == "00000015"
+
+
+def test_a_checkpoint_put_aside_by_a_killed_process_comes_back(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    (tmp_path / ".00000007.retired-1").mkdir()
+    (tmp_path / ".00000007.partial-1").mkdir()
+    (tmp_path / "00000009").mkdir()
+    (tmp_path / ".00000009.retired-1").mkdir()
+    checkpoints.sweep()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["00000007", "00000009"]
 
 
 def test_another_model_is_refused_by_name(job, trained, folder):
