@@ -297,6 +297,15 @@ class Job(Section):
                 "training.optimizer.dense.weight_decay has no effect with"
                 f" {dense.name!r}: use 'adamw'"
             )
+        embeddings = self.training.optimizer.embeddings
+        start = type(embeddings).model_fields["initial_accumulator"].default
+        if "adagrad" not in embeddings.name and embeddings.initial_accumulator != start:
+            yield (
+                "training.optimizer.embeddings.initial_accumulator has no effect with"
+                f" {embeddings.name!r}"
+            )
+        if self.training.evaluate_every and no_validation:
+            yield "training.evaluate_every has no effect: there is no validation split"
         if self.training.logical_devices and self.training.strategy != "mirrored":
             yield "training.logical_devices has no effect without 'strategy: mirrored'"
         for name, task in self.model.tasks.items():

@@ -261,6 +261,21 @@ WARNED: list[tuple[dict[str, Any], str]] = [
         {"training.optimizer": {"dense": {"weight_decay": 0.1}}},
         "weight_decay has no effect",
     ),
+    (
+        {
+            "training.optimizer": {
+                "embeddings": {"name": "lazy_adam", "initial_accumulator": 0.5}
+            }
+        },
+        "initial_accumulator has no effect with 'lazy_adam'",
+    ),
+    (
+        {
+            "preprocessing.split": {"by": "hash", "validation": 0.0},
+            "training.evaluate_every": 5,
+        },
+        "evaluate_every has no effect",
+    ),
     ({"model.tasks.click.correction": "none"}, "predictions will be too high"),
     ({**ALL_KEPT, "model.tasks.click.correction": "weights"}, "has no effect"),
     ({"labels.purchase.after": ...}, "positives of 'purchase' among them"),
