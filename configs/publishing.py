@@ -12,7 +12,9 @@ __all__ = ["publish_folder", "write_text_atomically"]
 
 
 @contextmanager
-def publish_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+def publish_folder(
+    target: str | Path, *, overwrite: bool = False, mark: str | None = None
+) -> Iterator[Path]:
     """Yields a new folder beside `target`, which becomes `target` when the block ends.
 
     If the block raises, the new folder is removed and what was there stays. Files are
@@ -21,11 +23,16 @@ def publish_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[P
     Args:
         target: the folder to publish; its parents are made.
         overwrite: replace an existing folder instead of refusing.
+        mark: a file (or a pattern) that every folder of this kind holds. A folder
+            without it is another, such as the user's logs: only replaced if empty.
 
     Raises:
-        DataError: if `target` exists and `overwrite` is false, or is no folder.
+        DataError: if `target` exists and `overwrite` is false, or is no folder, or a
+            folder of another kind.
     """
     target = Path(target)
+    if not target.name:
+        raise DataError(f"'{target}' has no name, expected a folder to make: name one")
     if target.exists() and not overwrite:
         raise DataError(
             f"{target} exists already: remove it, choose another folder, or say"
@@ -33,6 +40,8 @@ def publish_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[P
         )
     if target.exists() and not target.is_dir():
         raise DataError(f"{target} is a file, expected a folder: choose another folder")
+    if mark is not None and target.exists() and not any(target.glob(mark)):
+        _check_empty(target, mark)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -54,6 +63,15 @@ def write_text_atomically(path: str | Path, text: str) -> None:
     os.replace(partial, path)
 
 
+def _check_empty(target: Path, mark: str) -> None:
+    found = sorted(path.name for path in target.iterdir())
+    if found:
+        raise DataError(
+            f"{target} holds other files ({', '.join(found[:3])}) and no {mark}, so it"
+            " is not replaced: choose another folder, or remove it yourself"
+        )
+
+
 def _replace(partial: Path, target: Path) -> None:
     if not target.exists():
         os.rename(partial, target)
@@ -61,7 +79,11 @@ def _replace(partial: Path, target: Path) -> None:
         # A folder cannot replace another in one call; the old one steps aside first.
         retired = target.with_name(f".{target.name}.retired-{os.getpid()}")
         os.rename(target, retired)
-        os.rename(partial, target)
+        try:
+            os.rename(partial, target)
+        except BaseException:
+            os.rename(retired, target)
+            raise
         shutil.rmtree(retired)
     _flush_path(target.parent)
 

@@ -63,7 +63,9 @@ def convert_criteo(
     with ExitStack() as stack:
         file = _open(Path(source))
         stack.callback(file.close)
-        folder = stack.enter_context(publish_folder(target, overwrite=overwrite))
+        folder = stack.enter_context(
+            publish_folder(target, overwrite=overwrite, mark="impressions-*")
+        )
         log = stack.enter_context(
             LogWriter(folder, "impressions", log_format, rows_per_file)
         )

@@ -116,7 +116,10 @@ def convert_globo(
             f" clicks lie between {first} and {last}"
         )
     counters = {"clicks_read": len(clicks), "clicks_in_period": len(rows)}
-    with publish_folder(target, overwrite=overwrite) as folder, ExitStack() as stack:
+    with ExitStack() as stack:
+        folder = stack.enter_context(
+            publish_folder(target, overwrite=overwrite, mark="impressions-*")
+        )
         impressions, clicked = (
             stack.enter_context(
                 LogWriter(folder, name, settings.log_format, settings.rows_per_file)

@@ -49,6 +49,8 @@ _CHUNK = 250_000
 _WARM_UP = 60 * DAY_MS
 """Users' histories begin this long before the log."""
 
+_SUMMARY_FILE = "summary.json"
+
 
 def synthesize(
     settings: SynthesisSettings, target: str | Path, *, overwrite: bool = False
@@ -59,7 +61,10 @@ def synthesize(
         DataError: if `target` exists and `overwrite` is false.
     """
     summary = _Summary()
-    with publish_folder(target, overwrite=overwrite) as folder, ExitStack() as stack:
+    with ExitStack() as stack:
+        folder = stack.enter_context(
+            publish_folder(target, overwrite=overwrite, mark=_SUMMARY_FILE)
+        )
         logs = {
             name: stack.enter_context(
                 LogWriter(folder, name, settings.log_format, settings.rows_per_file)
@@ -76,7 +81,7 @@ def synthesize(
         figures = summary.figures(settings)
         figures["rows"] = {name: log.rows for name, log in logs.items()}
         text = json.dumps(figures, indent=2) + "\n"
-        (folder / "summary.json").write_text(text, encoding="utf-8")
+        (folder / _SUMMARY_FILE).write_text(text, encoding="utf-8")
     return figures
 
 

@@ -112,3 +112,47 @@ def test_a_failed_write_leaves_the_old_text(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         write_text_atomically(path, "newer")
     assert path.read_text() == "old"
+
+
+def test_a_folder_of_another_kind_is_never_replaced(tmp_path):
+    target = tmp_path / "logs"
+    target.mkdir()
+    (target / "clicks.jsonl").write_text("precious")
+    for _ in range(2):
+        with (
+            pytest.raises(DataError, match=r"other files \(clicks.jsonl\).*manifest"),
+            publish_folder(target, overwrite=True, mark="manifest.json"),
+        ):
+            pytest.fail("the block must not run")
+    assert names(target) == ["clicks.jsonl"]
+    (target / "clicks.jsonl").unlink()
+    for _ in range(2):  # an empty folder first, then one of our own
+        with publish_folder(target, overwrite=True, mark="manifest.json") as partial:
+            (partial / "manifest.json").write_text("{}")
+    assert names(tmp_path) == ["logs"]
+
+
+def test_a_folder_without_a_name_is_refused():
+    with pytest.raises(DataError, match="has no name"), publish_folder("."):
+        pytest.fail("the block must not run")
+
+
+def test_a_failed_replacement_brings_the_earlier_folder_back(tmp_path, monkeypatch):
+    target = tmp_path / "set"
+    with publish_folder(target) as partial:
+        (partial / "file").write_text("old")
+    rename = os.rename
+
+    def fail(source, destination):
+        if "partial" in str(source):
+            raise OSError("stale handle")
+        rename(source, destination)
+
+    monkeypatch.setattr(os, "rename", fail)
+    with (
+        pytest.raises(OSError, match="stale handle"),
+        publish_folder(target, overwrite=True) as partial,
+    ):
+        (partial / "file").write_text("new")
+    assert (target / "file").read_text() == "old"
+    assert names(tmp_path) == ["set"]

@@ -353,5 +353,9 @@ def test_an_existing_folder_stays_unless_told(tmp_path) -> None:
     with pytest.raises(DataError, match="--overwrite"):
         synthesize(settings, tmp_path / "logs")
     assert (tmp_path / "logs" / "mine").read_text() == "keep"
-    synthesize(settings, tmp_path / "logs", overwrite=True)
-    assert not (tmp_path / "logs" / "mine").exists()
+    with pytest.raises(DataError, match="holds other files"):
+        synthesize(settings, tmp_path / "logs", overwrite=True)
+    assert (tmp_path / "logs" / "mine").read_text() == "keep"
+    for _ in range(2):
+        synthesize(settings, tmp_path / "new", overwrite=True)
+    assert (tmp_path / "new" / "summary.json").exists()
