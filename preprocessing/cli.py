@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from configs.command import add_job_arguments, job_from, run_command
+from configs.errors import DataError
 
 __all__ = ["main"]
 
@@ -22,7 +23,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     # TensorFlow's start-up notes are no concern of whoever preprocesses logs.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger().setLevel(logging.ERROR)  # and so with Beam's
-    return run_command(lambda: arguments.run(arguments))
+    # Logs the traceback of every error in a stage, which reaches us all the same.
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
+    return run_command(lambda: _guarded(arguments))
+
+
+def _guarded(arguments: argparse.Namespace) -> int | None:
+    """Runs a command; a full disk or a forbidden folder is no defect of ours."""
+    try:
+        status: int | None = arguments.run(arguments)
+    except OSError as error:
+        raise DataError(
+            f"a file or folder cannot be read or written: {error}. Check that it may,"
+            " and that there is room; earlier outputs are untouched"
+        ) from error
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

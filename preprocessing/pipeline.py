@@ -6,12 +6,13 @@ blocks -> split -> events, by label and bucket --> deduplicate -> (resolve) -+
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from configs.errors import JobError, PairstreamError
+from configs.errors import DataError, JobError, PairstreamError
 from preprocessing.blocks import Block
 from preprocessing.event_stage import deduplicate_events, resolve_bucket
 from preprocessing.join_stage import LABELED, join_bucket
@@ -104,9 +105,24 @@ class _Stage(beam.DoFn):
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
 
-    def guarded(self, error: PairstreamError, name: str) -> None:
-        record = {"type": type(error).__name__, "message": str(error)}
-        self.plan.scratch.write_json("errors", name, record)
+    @contextmanager
+    def guarded(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except PairstreamError as error:
+            self._leave(name, type(error).__name__, str(error))
+            raise
+        except OSError as error:
+            message = (
+                f"a file cannot be read or written: {error}. Make room, or mend it"
+            )
+            self._leave(name, DataError.__name__, message)
+            raise
+
+    def _leave(self, name: str, kind: str, message: str) -> None:
+        with suppress(OSError):  # the disk may be full
+            record = {"type": kind, "message": message}
+            self.plan.scratch.write_json("errors", name, record)
 
 
 def _error(record: dict[str, Any]) -> PairstreamError:
@@ -119,11 +135,8 @@ def _error(record: dict[str, Any]) -> PairstreamError:
 
 class _Split(_Stage):
     def process(self, block: Block) -> Iterator[Any]:
-        try:
+        with self.guarded(f"block-{block.number:08}"):
             files, last_time = split_block(self.plan, block)
-        except PairstreamError as error:
-            self.guarded(error, f"block-{block.number:08}")
-            raise
         if last_time is not None:
             yield beam.pvalue.TaggedOutput(_TIMES, last_time)
         for file in files:
@@ -139,7 +152,9 @@ class _Deduplicate(_Stage):
         paths = [path for _, path in element[1]]
         logs = self.plan.job.data.events
         target = logs[label].joins
-        for file in deduplicate_events(self.plan, label, int(bucket), paths):
+        with self.guarded(f"events-{label}-{bucket}"):
+            found = deduplicate_events(self.plan, label, int(bucket), paths)
+        for file in found:
             if target == "impression":
                 yield _keyed(file)
             else:
@@ -154,11 +169,10 @@ class _Resolve(_Stage):
         target, _, bucket = element[0].rpartition("/")
         files = _by_kind(element[1])
         targets = files.pop(target, [])
-        for label in sorted(files):
-            for file in resolve_bucket(
-                self.plan, label, int(bucket), files[label], targets
-            ):
-                yield _keyed(file)
+        for label, paths in sorted(files.items()):
+            with self.guarded(f"resolve-{label}-{bucket}"):
+                found = resolve_bucket(self.plan, label, int(bucket), paths, targets)
+            yield from map(_keyed, found)
 
 
 class _Join(_Stage):
@@ -168,15 +182,18 @@ class _Join(_Stage):
         files = _by_kind(element[1])
         files.pop(ROWS, None)
         index = files.pop(INDEX, [])
-        for file in join_bucket(self.plan, int(element[0]), index, files, last_time):
-            yield _keyed(file)
+        bucket = int(element[0])
+        with self.guarded(f"join-{bucket:08}"):
+            joined = join_bucket(self.plan, bucket, index, files, last_time)
+        yield from map(_keyed, joined)
 
 
 class _Write(_Stage):
     def process(self, element: tuple[str, Iterable[tuple[str, str]]]) -> None:
         files = _by_kind(element[1])
         rows, labeled = files.get(ROWS, []), files.get(LABELED, [])
-        write_bucket(self.plan, int(element[0]), rows, labeled)
+        with self.guarded(f"write-{int(element[0]):08}"):
+            write_bucket(self.plan, int(element[0]), rows, labeled)
 
 
 def _keyed(file: BucketFile) -> _Keyed:

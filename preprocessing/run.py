@@ -72,7 +72,7 @@ def preprocess(
             too many records are dead, or the example set exists already.
     """
     target = Path(job.data.examples)
-    with publish_folder(target, overwrite=overwrite) as folder:
+    with publish_folder(target, overwrite=overwrite, mark=MANIFEST_FILE) as folder:
         logs = _inspect(job)
         with _scratch_beside(target) as scratch:
             plan = Plan(
@@ -245,11 +245,24 @@ def _write_statistics(plan: Plan, folder: Path, buckets: list[dict[str, Any]]) -
         pq.write_table(merge_counts([t for t in tables if t is not None]), path)
 
 
+def _is_of_another_unit(first: int, last: int) -> bool:
+    """Whether times in milliseconds are rather seconds of the years 2001 to 2039, or
+    lie beyond 2100. Small numbers may be row numbers in place of times."""
+    return 1_000_000_000 <= first <= last < 2_200_000_000 or first > 4_102_444_800_000
+
+
 def _warnings(job: Job, manifest: Manifest) -> Iterator[str]:
     train = manifest.splits["train"]
     for name, split in manifest.splits.items():
         if split.rows == 0:
             yield f"the {name} split is empty: check preprocessing.split"
+        first, last = split.first_time, split.last_time
+        if first is not None and last is not None and _is_of_another_unit(first, last):
+            yield (
+                f"the times of the {name} split run from {first} to {last} ms since"
+                f" 1970, and look like another unit: set ids.time.unit, which is"
+                f" {job.ids.time.unit!r}"
+            )
     for label, positives in train.positives.items():
         if train.rows and positives in (0, train.rows):
             what = "0" if positives == 0 else "1"

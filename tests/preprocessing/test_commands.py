@@ -1,6 +1,8 @@
 """The commands: errors are messages, and earlier outputs stay."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +126,62 @@ def test_unknown_arguments_of_check_are_refused(capsys: Any) -> None:
 def test_an_unknown_runner_is_refused(job_file: Path, capsys: Any) -> None:
     assert "FastRunner" in _fails(capsys, "run", job_file, "--runner", "FastRunner")
     assert not (job_file.parent / "examples").exists()
+
+
+@pytest.mark.parametrize("place", ["{root}", "{root}/logs"])
+def test_overwriting_spares_what_is_no_example_set(
+    job_file: Path, capsys: Any, place: str
+) -> None:
+    root = job_file.parent
+    (root / "logs").mkdir()
+    (root / "logs" / "precious").write_text("logs")
+    examples = "data.examples=" + place.format(root=root)
+    error = _fails(capsys, "run", job_file, "--overwrite", "--set", examples)
+    assert "holds other files" in error and "no manifest.json" in error
+    assert (root / "logs" / "precious").read_text() == "logs"
+
+
+def test_a_place_that_cannot_be_written_is_named(job_file: Path, capsys: Any) -> None:
+    root = job_file.parent
+    (root / "file").write_text("x")
+    for place in (f"{root}/file/examples", f"{root}/{'n' * 300}"):
+        error = _fails(capsys, "run", job_file, "--set", f"data.examples={place}")
+        assert "cannot be read or written" in error and "[Errno" in error
+
+
+def test_a_disk_that_is_full_midway_is_named(
+    job_file: Path, project_root: Path
+) -> None:
+    """A limit on the size of files stands in for the disk."""
+    program = (
+        "import resource, signal, sys\n"
+        "from preprocessing.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n"
+        "sys.exit(main(['run', sys.argv[1]]))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(job_file)],
+        cwd=project_root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == EXIT_CODE, ended.stderr
+    assert "error: a file cannot be read or written" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    left = {path.name for path in job_file.parent.iterdir()}
+    assert "examples" not in left and not [n for n in left if n.startswith(".")]
+
+
+def test_times_in_another_unit_are_warned_about(job_file: Path, capsys: Any) -> None:
+    root = job_file.parent
+    seconds = 1_700_000_000
+    records = [impression(n, seconds + n) for n in range(1000)]
+    write_lines(root / "impressions.jsonl", records)
+    write_lines(
+        root / "clicks.jsonl",
+        [{"click": "c", "impression": "i1", "time": seconds + 1000}],
+    )
+    assert main(["run", str(job_file)]) == 0
+    assert "look like another unit: set ids.time.unit" in capsys.readouterr().err
