@@ -40,7 +40,9 @@ class Scorer:
         element_spec: tuple[dict[str, tf.TensorSpec], ...],
     ) -> None:
         self._model = model
-        self._run = tf.function(self._score, input_signature=[element_spec])
+        self._run = tf.function(
+            self._score, input_signature=[element_spec], autograph=False
+        )
 
     def __call__(self, shares: tuple[Batch, ...]) -> dict[str, NDArray[np.float32]]:
         """Returns the true logits of the batch, [B] by task."""

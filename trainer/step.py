@@ -80,7 +80,10 @@ class TrainingStep:
         self._loss_names: list[str] = []
         self._used_tables: list[int] = []
         self._sums: tf.Tensor | None = None
-        self._run = tf.function(self._step, input_signature=[element_spec])
+        # No Python branches on tensors are used, so AutoGraph would only slow tracing.
+        self._run = tf.function(
+            self._step, input_signature=[element_spec], autograph=False
+        )
 
     def __call__(self, shares: tuple[Batch, ...]) -> None:
         """Trains on one batch, given as one share per replica."""
