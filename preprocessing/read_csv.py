@@ -86,7 +86,7 @@ def _tables(
     except pa.ArrowInvalid as error:
         raise DataError(
             f"{block.file.path} cannot be read as {block.file.format}: {error}. Check"
-            " its quotes and line ends"
+            " its quotes and line ends, and that all of it is UTF-8"
         ) from error
     if dead:
         yield unparsable_table(dead, fields)
@@ -124,7 +124,7 @@ def _open(
             return None
         raise DataError(
             f"{block.file.path} cannot be read as {block.file.format}: {error}. Check"
-            " its quotes and line ends"
+            " its quotes and line ends, and that all of it is UTF-8"
         ) from error
 
 

@@ -194,6 +194,15 @@ def test_bad_text_in_a_csv_line_is_alone(tmp_path: Path) -> None:
     assert reasons == ["ok"] * 50 + ["unparsable", "unparsable", "wrong_type"]
 
 
+def test_a_csv_line_with_bad_text_and_too_few_columns_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    _csv(path, _records(50), ",")
+    with path.open("ab") as file:
+        file.write(b"1,\xff\xfe\n")
+    with pytest.raises(DataError, match=r"Expected 7 columns, got 2.*is UTF-8"):
+        _read(path)
+
+
 @pytest.mark.parametrize(
     "name", ["a.jsonl.gz", "a.jsonl.bz2", "a.jsonl.zst", "a.parquet"]
 )
