@@ -29,8 +29,8 @@ class DenseOptimizer(Section):
 class EmbeddingOptimizer(Section):
     """A sparse optimizer: its cost grows with the batch, not with the vocabulary."""
 
-    name: Literal["rowwise_adagrad", "adagrad", "lazy_adam", "sgd"] = "rowwise_adagrad"
-    learning_rate: PositiveFloat = 0.02
+    name: Literal["rowwise_adagrad", "adagrad", "lazy_adam", "sgd"] = "lazy_adam"
+    learning_rate: PositiveFloat = 0.001
     initial_accumulator: NonNegativeFloat = 1e-8
     """Adagrad's accumulators start here. Losses are means over the batch, so squared
     gradients of a row are tiny: the customary 0.1 would swamp them."""
