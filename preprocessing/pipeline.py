@@ -41,10 +41,11 @@ def run_pipeline(
         beam_arguments: options for it, as on a command line.
 
     Raises:
-        JobError: if there is no such runner.
+        JobError: if there is no such runner or option.
         PairstreamError: that a stage raised, whatever the runner made of it.
     """
     options = PipelineOptions([*beam_arguments, f"--runner={runner}"])
+    _check_options(options)
     try:
         pipeline = beam.Pipeline(options=options)
     except (ValueError, ImportError, AttributeError) as error:
@@ -59,6 +60,18 @@ def run_pipeline(
         for record in plan.scratch.read_json("errors"):
             raise _error(record) from None
         raise
+
+
+def _check_options(options: PipelineOptions) -> None:
+    """Refuses what Beam would leave aside without a word, such as a misspelled flag."""
+    given = options.get_all_options(drop_default=True, retain_unknown_options=True)
+    unknown = given.keys() - options.get_all_options().keys()
+    if unknown:
+        names = ", ".join(f"--{name}" for name in sorted(unknown))
+        raise JobError(
+            f"unknown option {names}: expected one of this command (see --help) or of"
+            " Beam. Check its spelling"
+        )
 
 
 def _build(pipeline: Any, plan: Plan, blocks: Sequence[Block]) -> None:

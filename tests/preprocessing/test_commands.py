@@ -123,6 +123,13 @@ def test_unknown_arguments_of_check_are_refused(capsys: Any) -> None:
     assert "--fast" in capsys.readouterr().err
 
 
+def test_an_unknown_option_is_refused(job_file: Path, capsys: Any) -> None:
+    error = _fails(capsys, "run", job_file, "--block-mebibyte=4")
+    assert "unknown option --block-mebibyte" in error.replace("_", "-")
+    assert not (job_file.parent / "examples").exists()
+    assert main(["run", str(job_file), "--direct_num_workers=1"]) == 0
+
+
 def test_an_unknown_runner_is_refused(job_file: Path, capsys: Any) -> None:
     assert "FastRunner" in _fails(capsys, "run", job_file, "--runner", "FastRunner")
     assert not (job_file.parent / "examples").exists()

@@ -194,6 +194,7 @@ def test_bad_text_in_a_csv_line_is_alone(tmp_path: Path) -> None:
     assert reasons == ["ok"] * 50 + ["unparsable", "unparsable", "wrong_type"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_csv_line_with_bad_text_and_too_few_columns_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     _csv(path, _records(50), ",")
