@@ -85,7 +85,7 @@ class Run:
                 f"{folder} exists already: say --resume to go on with that run,"
                 " --overwrite to replace it, or name another folder in data.run"
             )
-        with publish_folder(folder, overwrite=overwrite) as partial:
+        with publish_folder(folder, overwrite=overwrite, mark=CONTRACT_FILE) as partial:
             (partial / JOB_FILE).write_text(dump_job(job), encoding="utf-8")
             contract = json.dumps(model_contract(job), indent=1)
             (partial / CONTRACT_FILE).write_text(contract, encoding="utf-8")

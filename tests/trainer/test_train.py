@@ -343,3 +343,17 @@ def test_max_steps_ends_with_an_evaluation_and_a_checkpoint(tmp_path):
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["kind"] for line in lines] == ["train", "validation"]
     assert Checkpoints(tmp_path / "run/checkpoints").find("best").name == "00000003"
+
+
+def test_overwrite_replaces_no_folder_that_is_not_a_run(tmp_path):
+    job = small_job(tmp_path, *QUICK)
+    small_example_set(job)
+    run = tmp_path / "run"
+    precious = job.model_copy(
+        update={"data": job.data.model_copy(update={"run": str(run)})}
+    )
+    run.mkdir()
+    (run / "logs.jsonl").write_text("{}")
+    with pytest.raises(DataError, match="run"):
+        train(precious, overwrite=True)
+    assert (run / "logs.jsonl").exists()
