@@ -13,7 +13,7 @@ from configs.errors import CheckpointError, DataError
 from configs.job import Job
 from configs.manifest import STATISTICS_FILE, Statistics, read_statistics
 from trainer.assembly import Assembly, assemble
-from trainer.base_rates import base_rates
+from trainer.base_rates import base_rates, rows_of_task
 from trainer.checkpoint import State, read_state, restore
 from trainer.devices import prepare_devices
 from trainer.inputs.files import ExampleFiles
@@ -66,7 +66,7 @@ def train(
     strategy = prepare_devices(job.training)
     devices = strategy.num_replicas_in_sync
     training, validation = _sources(job, devices)
-    _warn_of_labels(training)
+    _check_labels(job, training)
     run, statistics, vocabularies = _made_before(job, resume=resume)
     with strategy.scope():
         assembly = assemble(
@@ -137,14 +137,17 @@ def _sources(job: Job, devices: int) -> tuple[ExampleFiles, ExampleFiles | None]
     )
 
 
-def _warn_of_labels(training: ExampleFiles) -> None:
-    for label, positives in training.split.positives.items():
-        if positives in (0, training.rows):
-            print(
-                f"warning: the label {label!r} is {1 if positives else 0} in all"
-                f" {training.rows} training rows: nothing can be learned about it, and"
-                " its AUC is undefined",
-                file=sys.stderr,
+def _check_labels(job: Job, training: ExampleFiles) -> None:
+    for task in job.model.tasks:
+        positives = training.split.positives[task]
+        if positives in (0, rows_of_task(job, training.split, task)):
+            raise DataError(
+                f"{training.folder}: the label {task!r} is {1 if positives else 0} in"
+                f" all training rows that count ({positives:,} positives of"
+                f" {training.rows:,} rows); expected some of both kinds, because"
+                " nothing can be learned from one. Look at the join's counters in"
+                " manifest.json, and at the label's window, log and split in the job"
+                " file"
             )
 
 

@@ -29,6 +29,11 @@ def test_a_label_that_is_always_the_same_has_no_rate(clicks):
     assert base_rates(job_of(), split(100, 0, click=clicks, purchase=0)) == {}
 
 
+def test_the_rate_of_a_task_whose_label_stands_alone_is_not_known():
+    job = job_of({"labels.purchase.after": ...})
+    assert base_rates(job, split(100, 0, click=20, purchase=30)) == {"click": 0.2}
+
+
 def test_a_head_starts_at_the_rate():
     job = job_of()
     model = build_inference_model(job, vocabulary_sizes={"item": 3})

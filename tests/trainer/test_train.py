@@ -264,14 +264,23 @@ def test_a_model_that_cannot_be_built_leaves_an_existing_run_alone(
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
-def test_labels_of_one_kind_warn_and_train_on(tmp_path, capsys, label):
+def test_labels_of_one_kind_are_refused(tmp_path, label):
     job = small_job(tmp_path, *QUICK)
     rows = random_rows(job, 64, 1)
     for row in rows:
         row["labels"] = np.array([label])
     write_example_set(job, {"train": [rows], "validation": [rows[:20]]})
+    with pytest.raises(DataError, match=f"'click' is {label:.0f} in all training rows"):
+        train(job)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_split_of_one_kind_has_no_auc(tmp_path):
+    job = small_job(tmp_path, *QUICK)
+    rows = random_rows(job, 64, 1)
+    negatives = [row for row in rows if row["labels"][0] == 0.0]
+    write_example_set(job, {"train": [rows], "validation": [negatives]})
     result = train(job)
-    assert f"the label 'click' is {label:.0f} in all 64" in capsys.readouterr().err
     assert result.state.validation["click"]["auc"] is None
     assert result.state.best is not None
 
