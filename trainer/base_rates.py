@@ -19,7 +19,7 @@ def rows_of_task(job: Job, split: ExampleSplit, task: str) -> int | None:
 
 
 def base_rates(job: Job, split: ExampleSplit) -> dict[str, float]:
-    """Returns the observed rate by task, where it is known and strictly between 0 and 1.
+    """Returns the observed rate by task, where it is known and neither 0 nor 1.
 
     Positives of a label other than the sampled one may have been dropped with the
     negatives; its rate is then a lower bound.
