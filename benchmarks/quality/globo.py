@@ -40,7 +40,8 @@ def main() -> None:
         preprocess_everything(arguments.source, arguments.folder)
     folder = arguments.folder
     if not (folder / "logs").exists():
-        period = ("--from", "2017-10-10", "--until", "2017-10-11")
+        # Negatives of the last hour: with more, an article's trend is all there is.
+        period = ("--from", "2017-10-10", "--until", "2017-10-11", "--window", "1h")
         pairstream(
             *("preprocessing", "convert", "globo", arguments.source),
             *(folder / "logs", *period),
