@@ -29,7 +29,7 @@ FOLDER = Path("demo")
 SPLITS = ("train", "validation", "test")
 OVER = "--overwrite"
 LOGS = (
-    "--impressions 240000 --users 8000 --items 2000 --days 9 --click-rate 0.06"
+    "--impressions 600000 --users 8000 --items 2000 --days 9 --click-rate 0.06"
     " --conversion-rate 0.15"
 )
 
