@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 LATEST := .venv-latest
 LATEST_INSTALLED := $(LATEST)/.installed
 
-# Two test processes halve the time on two cores; more only cost memory.
+# One process for each of the two cores that the project is tested on.
 WORKERS ?= 2
 PYTEST := -m pytest -n $(WORKERS) --dist loadfile
 
@@ -17,7 +17,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-header \
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help venv demo test test-all test-latest lint format docs lock image clean
+.PHONY: help venv demo test test-slow test-all test-latest lint format docs lock image clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,8 +39,10 @@ demo: $(INSTALLED) ## Raw logs in, a served prediction out, in a few minutes
 test: $(INSTALLED) ## The quick tests
 	$(BIN)/python $(PYTEST) -m "not slow"
 
-test-all: $(INSTALLED) ## All tests
-	$(BIN)/python $(PYTEST)
+test-slow: $(INSTALLED) ## The tests that take longer: kill and resume, several devices
+	$(BIN)/python $(PYTEST) -m slow
+
+test-all: test test-slow ## All tests
 
 lint: $(INSTALLED) ## Style and types
 	$(BIN)/ruff check .
