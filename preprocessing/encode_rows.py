@@ -38,6 +38,7 @@ from configs.layout import (
     multi_valued_key,
     sequence_key,
 )
+from preprocessing.arrays import one_array
 from preprocessing.fields import id_field, raw_field, truth_field
 from preprocessing.fingerprinting import fingerprints_of
 
@@ -95,7 +96,7 @@ def fixed_lists(columns: list[npt.NDArray[Any]]) -> pa.Array:
 
 def matrix_of(column: Any) -> npt.NDArray[Any]:
     """Returns a column of lists of a fixed size as a matrix [N, size]."""
-    array = _one_array(column)
+    array = one_array(column)
     size = array.type.list_size
     flat: npt.NDArray[Any] = array.flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(-1, size)
@@ -107,15 +108,7 @@ def _fixed(matrix: npt.NDArray[Any]) -> pa.Array:
 
 
 def _chunk(table: pa.Table, name: str) -> pa.Array:
-    return _one_array(table[name])
-
-
-def _one_array(column: Any) -> pa.Array:
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks)
-    return column
+    return one_array(table[name])
 
 
 def _float32(column: pa.Array) -> npt.NDArray[np.float32]:

@@ -27,6 +27,7 @@ from configs.layout import (
     NUMERIC,
     TRUTH,
 )
+from preprocessing.arrays import one_array
 from preprocessing.encode_rows import matrix_of
 
 __all__ = ["serialize_examples"]
@@ -73,7 +74,7 @@ def serialize_examples(table: pa.Table) -> pa.Array:
     pieces = []
     for key in table.schema.names:
         if key not in _FIXED_KEYS:
-            header, payload = _list_entry(key, _one_array(table[key]))
+            header, payload = _list_entry(key, one_array(table[key]))
             sizes += header.shape[1] + np.diff(payload.offsets().astype(np.int64))
             pieces += [_binary(header), payload.array()]
     # Example { features: Features { feature: entries } }
@@ -105,7 +106,7 @@ class _Payload:
 
 def _fixed_entry(key: str, column: Any) -> npt.NDArray[np.uint8]:
     """Returns a map entry whose length is the same in all rows, [N, bytes]."""
-    array = _one_array(column)
+    array = one_array(column)
     if pa.types.is_fixed_size_list(array.type):
         values = matrix_of(array)
     else:
@@ -205,11 +206,3 @@ def _binary(matrix: npt.NDArray[np.uint8]) -> pa.Array:
     offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(width)
     flat = np.ascontiguousarray(matrix).reshape(-1)
     return _Payload(offsets, flat).array()
-
-
-def _one_array(column: Any) -> pa.Array:
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks)
-    return column

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from preprocessing import vectors
+from preprocessing.arrays import one_array
 from preprocessing.fields import Field
 from preprocessing.reasons import reason_code
 
@@ -71,7 +72,7 @@ def normalize(
     faults: list[Fault] = []
     for field in fields:
         if field.column in table.column_names:
-            raw = _one_chunk(table[field.column])
+            raw = one_array(table[field.column])
         else:
             raw = pa.nulls(table.num_rows)
         column, bad = _convert(raw, field, from_text)
@@ -117,13 +118,6 @@ def _arrow_type(field: Field) -> pa.DataType:
     else:
         kind = {"time": pa.int64(), "label": pa.int8()}.get(field.kind, pa.float64())
     return pa.list_(kind) if field.is_list else kind
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    if isinstance(combined, pa.ChunkedArray):
-        combined = pa.concat_arrays(combined.chunks)
-    return combined
 
 
 def _convert(raw: pa.Array, field: Field, from_text: bool) -> tuple[pa.Array, Any]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from configs.job import Job
+from preprocessing.arrays import one_array
 from preprocessing.fields import Field
 from preprocessing.hashing import salted
 from preprocessing.scratch import Scratch
@@ -49,7 +50,4 @@ def bucket_of(
 
 def column_array(table: pa.Table, name: str) -> Any:
     """Returns a column as one array."""
-    array = table[name].combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks)
-    return array
+    return one_array(table[name])
