@@ -22,6 +22,7 @@ from configs.layout import (
     sequence_key,
 )
 from configs.manifest import NumericStatistics
+from preprocessing.arrays import one_array
 from preprocessing.encode_rows import matrix_of
 
 __all__ = [
@@ -171,8 +172,6 @@ def _moments(
 
 def _flat(column: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Returns the values of a column of lists, and the row of each."""
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks)
+    array = one_array(column)
     rows = np.repeat(np.arange(len(array)), np.diff(array.offsets.to_numpy()))
     return array.flatten().to_numpy(zero_copy_only=False), rows

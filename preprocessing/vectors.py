@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from configs.canonical import CategoricalType, canonical_text
 from configs.data import TimeUnit
+from preprocessing.arrays import one_array
 from preprocessing.values import EARLIEST_MS, LATEST_MS, iso_time_ms, time_ms
 
 __all__ = ["Converted", "labels", "numbers", "texts", "times"]
@@ -119,10 +120,7 @@ def labels(array: pa.Array) -> Converted:
 
 def _plain(array: pa.Array) -> pa.Array:
     """Undoes dictionaries, views, binary and half floats; one chunk."""
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-        if isinstance(array, pa.ChunkedArray):
-            array = pa.concat_arrays(array.chunks)
+    array = one_array(array)
     kind = array.type
     if pa.types.is_dictionary(kind):
         return _plain(array.dictionary_decode())
