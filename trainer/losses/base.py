@@ -1,12 +1,29 @@
 """What all losses have in common: their arguments, masks and the reduction.
 
 Legend: B rows of a batch, n rows that the mask leaves.
+
+Contexts (sessions, requests, users) restrict ranking terms, and all of them by one
+rule. A term that is a mean over pairs, over positives or over rows stays one mean over
+all of them in the batch, of which only those inside a context count: contexts are
+pooled, the value is no mean of the contexts' own means. So a context weighs what its
+pairs weigh, and one without any pair weighs nothing:
+
+    pairs       sum of w_i w_j f(i, j) over the pairs of rows in the same context,
+                divided by the sum of w_i w_j over those pairs
+    lists       weighted mean over all positives of -log softmax, whose denominator runs
+                over the rows of the positive's own context
+    rows        weighted mean over all rows, each with a logsumexp over its own context
+
+Contexts therefore give what separate batches would, averaged by the weight of their
+pairs (their positives, their rows).
 """
+
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
-__all__ = ["Loss", "apply_mask", "mean_loss", "row_mask", "rows_left"]
+__all__ = ["Loss", "apply_mask", "as_float32", "mean_loss", "row_mask", "rows_left"]
 
 
 class Loss(keras.losses.Loss):  # type: ignore[misc]
@@ -14,7 +31,22 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
 
     Subclasses give `per_example`. Its result is such that the sum over the rows divided
     by n is the loss: a mean over pairs is spread over the rows that way.
+
+    Attributes:
+        extras: what `per_example` takes beyond the common arguments, by keyword:
+            `hidden`, float32 [B, H], the last hidden vectors; `conversions`, float32
+            [B], a second label. A loss with extras has no `call`.
+        two_logits: whether `logits` are float32 [B, 2], of no click and of click.
+        in_batch: whether the loss of a row depends on other rows. If not, replicas
+            need not show each other their rows.
+        true_logits: whether the loss takes probabilities for what they are, so that
+            down-sampling is undone by weights of 1/r where others see a logit shift.
     """
+
+    extras: ClassVar[tuple[str, ...]] = ()
+    two_logits: ClassVar[bool] = False
+    in_batch: ClassVar[bool] = True
+    true_logits: ClassVar[bool] = False
 
     def per_example(
         self,
@@ -28,13 +60,15 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
         """Returns the loss of each row.
 
         Args:
-            logits: float32 [B].
-            labels: float32 [B], 0 or 1.
+            logits: [B], or [B, 2] for a loss with `two_logits`; any floating type,
+                computed with as float32.
+            labels: [B], 0 or 1.
             weights: float32 [B], not negative; 1 unless given. Pointwise terms are
                 linear in their scale, ranking terms do not change with it.
             mask: bool [B], the rows that count; all unless given. What the other rows
                 hold, even NaN, has no effect on value or gradient.
-            contexts: int64 [B]: a ranking term forms pairs inside a context only; the
+            contexts: int64 [B], any values in any order: rows with the same value are
+                of one context, and ranking terms stay inside contexts (see above). The
                 whole batch is one context unless given. Pointwise terms ignore it.
 
         Returns:
@@ -49,9 +83,20 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
         their definition; a pair is then weighed by its positive row alone, so weights
         on ranking terms belong into `per_example`.
         """
+        if self.extras or self.two_logits:
+            needs = ", ".join(self.extras) or "two logits for each row"
+            raise TypeError(
+                f"{type(self).__name__} needs {needs}, which compile(loss=...) cannot"
+                " give: call its `per_example` in a training step of your own"
+            )
         return self.per_example(
             tf.reshape(y_pred, (-1,)), tf.reshape(tf.cast(y_true, tf.float32), (-1,))
         )
+
+
+def as_float32(values: Any) -> tf.Tensor:
+    """Returns `values` as float32: losses compute with nothing narrower."""
+    return tf.cast(values, tf.float32)
 
 
 def row_mask(logits: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:

@@ -1,11 +1,11 @@
 """Binary cross-entropy."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
-from trainer.losses.base import Loss, apply_mask
+from trainer.losses.base import Loss, apply_mask, as_float32
 
 __all__ = ["BinaryCrossEntropy"]
 
@@ -19,6 +19,8 @@ class BinaryCrossEntropy(Loss):
     Args:
         beta: weight of positives; below 1 it simulates sparser feedback.
     """
+
+    in_batch: ClassVar[bool] = False
 
     def __init__(
         self, beta: float = 1.0, *, name: str = "bce", **arguments: Any
@@ -39,7 +41,8 @@ class BinaryCrossEntropy(Loss):
     ) -> tf.Tensor:
         """Returns w_i [ beta y_i softplus(-z_i) + (1 - y_i) softplus(z_i) ]."""
         del contexts  # A pointwise term.
-        logits, labels = apply_mask(logits, mask), apply_mask(labels, mask)
+        logits = apply_mask(as_float32(logits), mask)
+        labels = apply_mask(as_float32(labels), mask)
         if self.beta == 1.0:
             losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
         else:
@@ -47,7 +50,7 @@ class BinaryCrossEntropy(Loss):
                 labels, logits, pos_weight=self.beta
             )
         if weights is not None:
-            losses *= weights
+            losses *= as_float32(weights)
         return apply_mask(losses, mask)
 
     def get_config(self) -> dict[str, Any]:
