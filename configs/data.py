@@ -64,7 +64,9 @@ class Identifiers(Section):
     """Groups rows for GAUC; UIM takes the same user as the same."""
     item: str | None = None
     request: str | None = None
-    """Groups the impressions that were shown together (a request or session)."""
+    """Groups the impressions that were shown together."""
+    session: str | None = None
+    """Groups the requests of one visit; like all ids, a context for losses."""
 
 
 class Data(Section):

@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 
 from configs.canonical import CategoricalType, canonical_text
 from configs.data import Data, Identifiers
-from configs.durations import duration_ms
 from configs.export import Export
 from configs.features import (
     CategoricalFeature,
@@ -15,11 +14,13 @@ from configs.features import (
     Feature,
     MultiValuedFeature,
     NumericFeature,
-    SequenceFeature,
     embedded_features,
 )
+from configs.job_warnings import job_warnings
 from configs.labels import Label
-from configs.model import Correction, Model, Task
+from configs.loss_rules import contexts_of
+from configs.model import Correction, Model
+from configs.model_rules import model_problems
 from configs.preprocess import Preprocessing, SamplingSlices
 from configs.section import Key, Section, suggestion
 from configs.training import Training
@@ -49,8 +50,7 @@ class Job(Section):
             *self._embedding_problems(),
             *self._label_problems(),
             *self._sampling_problems(),
-            *self._task_problems(),
-            *self._model_problems(),
+            *model_problems(self),
         ]
         if problems:
             raise ValueError("; ".join(problems))
@@ -70,6 +70,17 @@ class Job(Section):
             return chosen
         return "logit_shift" if task == self.sampled_label else "none"
 
+    @property
+    def context(self) -> str | None:
+        """The id within whose rows losses compare; None for the whole batch."""
+        return next(iter(contexts_of(self)), None)
+
+    @property
+    def adjacent(self) -> str | None:
+        """The id whose rows lie side by side in an example set; None for no id."""
+        chosen = self.preprocessing.adjacent or self.context
+        return chosen or ("request" if self.ids.request is not None else None)
+
     def table_owner(self, name: str) -> str:
         """Returns the feature whose table the input `name` (`history.item`) uses."""
         return dict(embedded_features(self.features))[name].shares or name
@@ -87,7 +98,7 @@ class Job(Section):
     def warnings(self) -> list[str]:
         """Returns a sentence for each accepted option that has no effect, or defeats
         itself."""
-        return list(self._warnings())
+        return list(job_warnings(self))
 
     # The rules.
 
@@ -194,149 +205,6 @@ class Job(Section):
                     f"preprocessing.split.key is {split.key!r}, but ids.{split.key} is"
                     " absent"
                 )
-
-    def _task_problems(self) -> Iterator[str]:
-        for name, task in self.model.tasks.items():
-            if name not in self.labels:
-                yield (
-                    f"model.tasks.{name}: no label of that name."
-                    f"{suggestion(name, self.labels)}"
-                )
-            if task.given is not None and (
-                task.given not in self.labels or task.given == name
-            ):
-                yield (
-                    f"model.tasks.{name}.given: expected another label, got"
-                    f" {task.given!r}"
-                )
-            yield from self._correction_problems(name, task)
-
-    def _correction_problems(self, name: str, task: Task) -> Iterator[str]:
-        if not self.preprocessing.sampling.active or name == self.sampled_label:
-            return
-        if task.given == self.sampled_label:
-            if task.correction in ("logit_shift", "weights"):
-                yield (
-                    f"model.tasks.{name}.correction: rows with {task.given} = 1 are all"
-                    f" kept, so there is nothing to correct: remove it"
-                )
-        elif task.correction == "logit_shift":
-            yield (
-                f"model.tasks.{name}.correction: no logit shift is right for"
-                f" {name!r}, because its negatives are a mixture of kept and dropped"
-                f" ones: use 'weights', or 'given: {self.sampled_label}'"
-            )
-        elif task.correction is None:
-            yield (
-                f"model.tasks.{name}: negatives of {self.sampled_label!r} are"
-                f" dropped, so say how this task is corrected:"
-                f" 'given: {self.sampled_label}', or 'correction: weights'"
-            )
-
-    def _model_problems(self) -> Iterator[str]:
-        sequences = [
-            name for name, f in self.features.items() if isinstance(f, SequenceFeature)
-        ]
-        backbone = self.model.backbone
-        if backbone.name == "din" and not sequences:
-            yield "model.backbone: din needs behaviours, and no feature is a sequence"
-        if backbone.name == "logistic_regression":
-            wide = {
-                name: width
-                for name, width in self._embedding_widths()
-                if width is not None and width != 1
-            }
-            if wide:
-                yield (
-                    "model.backbone: logistic_regression needs embeddings of dim 1, got"
-                    f" {wide}: set 'model.embedding_dim: 1' and no other 'dim'"
-                )
-        for auxiliary in self.model.auxiliary:
-            place = f"model.auxiliary.{auxiliary.name}"
-            if auxiliary.name == "uim":
-                yield from self._match_problems(place, auxiliary.task)
-            elif auxiliary.sequence is not None and auxiliary.sequence not in sequences:
-                yield f"{place}.sequence: no sequence feature {auxiliary.sequence!r}"
-            elif auxiliary.sequence is None and len(sequences) != 1:
-                yield f"{place}: name its 'sequence': the job has {sequences or 'none'}"
-
-    def _match_problems(self, place: str, label: str) -> Iterator[str]:
-        if label not in self.labels:
-            yield f"{place}.task: no label {label!r}.{suggestion(label, self.labels)}"
-        categorical = [
-            f.group
-            for f in self.features.values()
-            if isinstance(f, CategoricalFeature | MultiValuedFeature)
-        ]
-        if "item" not in categorical:
-            yield f"{place}: no categorical feature has 'group: item'"
-        behaviours = any(isinstance(f, SequenceFeature) for f in self.features.values())
-        if "user" not in categorical and not behaviours:
-            yield f"{place}: no feature has 'group: user' and there is no sequence"
-
-    def _embedding_widths(self) -> Iterator[tuple[str, int | None]]:
-        for name, feature in embedded_features(self.features):
-            if feature.embedding is not None:
-                yield name, feature.embedding.dim or self.model.embedding_dim
-        for name, other in self.features.items():
-            if isinstance(other, NumericFeature) and other.bucketize:
-                yield name, other.bucketize.dim or self.model.embedding_dim
-
-    def _warnings(self) -> Iterator[str]:
-        sampling, split = self.preprocessing.sampling, self.preprocessing.split
-        if sampling.seed and not sampling.active:
-            yield "preprocessing.sampling.seed has no effect: every negative is kept"
-        no_validation = (
-            split.validation == 0.0 if split.by == "hash" else split.validation is None
-        )
-        if self.training.early_stopping and no_validation:
-            yield "training.early_stopping has no effect: there is no validation split"
-        dense = self.training.optimizer.dense
-        if dense.weight_decay and dense.name != "adamw":
-            yield (
-                "training.optimizer.dense.weight_decay has no effect with"
-                f" {dense.name!r}: use 'adamw'"
-            )
-        embeddings = self.training.optimizer.embeddings
-        start = type(embeddings).model_fields["initial_accumulator"].default
-        if "adagrad" not in embeddings.name and embeddings.initial_accumulator != start:
-            yield (
-                "training.optimizer.embeddings.initial_accumulator has no effect with"
-                f" {embeddings.name!r}"
-            )
-        if self.training.evaluate_every and no_validation:
-            yield "training.evaluate_every has no effect: there is no validation split"
-        if self.training.logical_devices and self.training.strategy != "mirrored":
-            yield "training.logical_devices has no effect without 'strategy: mirrored'"
-        for name, task in self.model.tasks.items():
-            if sampling.active and task.correction == "none" and task.given is None:
-                yield (
-                    f"model.tasks.{name}.correction is 'none' although negatives are"
-                    " dropped: its predictions will be too high"
-                )
-            if not sampling.active and task.correction in ("logit_shift", "weights"):
-                yield (
-                    f"model.tasks.{name}.correction has no effect: every negative is"
-                    " kept"
-                )
-        if sampling.active:
-            for name, label in self.labels.items():
-                if name != self.sampled_label and label.after != self.sampled_label:
-                    yield (
-                        f"labels.{name}: rows are dropped by {self.sampled_label!r}"
-                        f" alone, positives of {name!r} among them"
-                    )
-        for name, label in self.labels.items():
-            if label.window is not None and label.after is not None:
-                first = self.labels[label.after].window
-                if first and duration_ms(label.window) < duration_ms(first):
-                    yield (
-                        f"labels.{name}: its window is shorter than that of"
-                        f" {label.after}"
-                    )
-        if self.model.backbone.name == "logistic_regression":
-            if self.model.auxiliary:
-                yield "model.auxiliary: embeddings of dim 1 can hardly match anything"
 
 
 def _slice_problems(slices: SamplingSlices, declared: CategoricalType) -> Iterator[str]:

@@ -104,7 +104,8 @@ class ExampleLayout:
 
     Attributes:
         labels: order of `labels` and `truth`.
-        ids: order of `ids`, out of event, user, item, request; event comes first.
+        ids: order of `ids`, out of event, user, item, request, session; event comes
+            first.
         categorical: feature names in the order of `categorical`.
         numeric: feature names in the order of `numeric`.
         dense: length of each vector, in the order of `dense`.
@@ -145,7 +146,7 @@ def layout_of(job: Job) -> ExampleLayout:
         for name, feature in features.items()
         if isinstance(feature, SequenceFeature)
     }
-    ids = ("event", "user", "item", "request")
+    ids = ("event", "user", "item", "request", "session")
     return ExampleLayout(
         labels=tuple(job.labels),
         ids=tuple(name for name in ids if getattr(job.ids, name) is not None),

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from configs.losses import BinaryCrossEntropy, Loss, cross_entropy_share
 from configs.section import Section
 
 __all__ = [
@@ -11,20 +12,16 @@ __all__ = [
     "UIM",
     "Auxiliary",
     "Backbone",
-    "BinaryCrossEntropy",
-    "CombinedPair",
     "Correction",
     "CrossNetworkV2",
     "DeepInterest",
+    "Head",
     "LogisticRegression",
-    "Loss",
     "Model",
-    "RankNet",
     "Task",
 ]
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Widths = Annotated[list[PositiveInt], Field(min_length=1)]
 
 
@@ -62,43 +59,21 @@ Backbone = Annotated[
 ]
 
 
-class BinaryCrossEntropy(Section):
-    """Mean binary cross-entropy; positives weigh `beta`."""
-
-    name: Literal["bce"]
-    weight: PositiveFloat = 1.0
-    beta: PositiveFloat = 1.0
-
-
-class RankNet(Section):
-    """Mean of softplus(z_negative - z_positive) over the pairs of the batch."""
-
-    name: Literal["ranknet"]
-    weight: PositiveFloat = 1.0
-
-
-class CombinedPair(Section):
-    """alpha * bce + (1 - alpha) * ranknet (KDD 2024, equation 4)."""
-
-    name: Literal["combined_pair"]
-    weight: PositiveFloat = 1.0
-    alpha: Share = 0.9
-    beta: PositiveFloat = 1.0
-
-
-Loss = Annotated[
-    BinaryCrossEntropy | RankNet | CombinedPair, Field(discriminator="name")
-]
-
 Correction = Literal["logit_shift", "weights", "none"]
 """How training undoes the down-sampling of negatives: the losses see z - ln r, or a
 dropped-from negative weighs 1/r, or nothing is done (for comparisons only)."""
 
 
+Head = Literal["single_logit", "two_logits"]
+"""One logit z, or two, of no click and of click, with z = z1 - z0 (for JRC)."""
+
+
 class Task(Section):
     """One prediction, for the label of the same name."""
 
-    head: Literal["single_logit"] = "single_logit"
+    head: Head = "single_logit"
+    """`two_logits` gives one logit for no click and one for click, as JRC needs; other
+    losses see their difference, and that is what is served."""
     given: str | None = None
     """A label that must be 1: the task is then learned, and its metrics are taken, on
     those rows alone, and the prediction is conditional (conversion given click)."""
@@ -119,13 +94,22 @@ class Task(Section):
         return value
 
     @model_validator(mode="after")
-    def _one_pointwise_loss(self) -> "Task":
-        pointwise = [x.name for x in self.losses if x.name != "ranknet"]
-        if len(pointwise) > 1:
+    def _losses_add_up(self) -> "Task":
+        names = [loss.name for loss in self.losses]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
             raise ValueError(
-                f"the losses {pointwise} each contain a binary cross-entropy: keep one"
-                " of them (combined_pair is alpha of bce and 1 - alpha of ranknet)"
+                f"the losses {twice} are named twice: give each once, with its weight"
             )
+        entropies = [x.name for x in self.losses if cross_entropy_share(x) > 0.0]
+        if len(entropies) > 1:
+            raise ValueError(
+                f"the losses {entropies} each contain a binary cross-entropy: keep one"
+                " of them, or give the others 'alpha: 0' (combined_pair is alpha of bce"
+                " and 1 - alpha of ranknet)"
+            )
+        if "jrc" in names and self.head != "two_logits":
+            raise ValueError("the loss jrc takes two logits: set 'head: two_logits'")
         return self
 
 

@@ -140,7 +140,7 @@ class HashSplit(Section):
     """Splits by a hash of an id, so that a re-run splits alike."""
 
     by: Literal["hash"]
-    key: Literal["event", "user", "request"] = "event"
+    key: Literal["event", "user", "request", "session"] = "event"
     validation: Share = 0.1
     test: Share = 0.1
     seed: NonNegativeInt = 0
@@ -174,6 +174,9 @@ class Preprocessing(Section):
     """Hash buckets that are joined one at a time: more need less memory each."""
     rows_per_shard: PositiveInt = 200_000
     """Rows of an example file, at most."""
+    adjacent: Literal["request", "session", "user"] | None = None
+    """The id whose rows lie side by side in the files, so that they meet in a batch.
+    The context of the losses unless given; without a context, the request."""
     golden_rows: NonNegativeInt = 1_000
     """Rows kept raw and encoded beside the examples; export is proved on them."""
     compression: Literal["none", "gzip"] = "none"

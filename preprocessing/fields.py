@@ -105,7 +105,7 @@ def impression_fields(job: Job) -> list[Field]:
     fields = [
         Field(name="time", column=ids.time.column, kind="time", unit=ids.time.unit)
     ]
-    for name in ("event", "user", "item", "request"):
+    for name in ("event", "user", "item", "request", "session"):
         column = getattr(ids, name)
         if column is not None:
             fields.append(Field(name=id_field(name), column=column, kind="id"))

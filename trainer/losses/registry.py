@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from configs.model import Loss as Config
+from configs.losses import Loss as Config
 from trainer.losses.base import Loss
 from trainer.losses.bce import BinaryCrossEntropy
 from trainer.losses.combined_pair import CombinedPair
@@ -18,7 +18,12 @@ LOSSES: dict[str, Callable[..., Loss]] = {
 }
 
 
+# What the caller does: weighing a loss, and giving it contexts and extras.
+_CALLERS = {"name", "weight", "context", "conversion"}
+
+
 def build_loss(config: Config) -> Loss:
-    """Returns the loss of a job's section; its `weight` is the caller's to apply."""
-    arguments: dict[str, Any] = config.model_dump(exclude={"name", "weight"})
+    """Returns the loss of a job's section, whose `weight`, `context` and labels are the
+    caller's to apply."""
+    arguments: dict[str, Any] = config.model_dump(exclude=_CALLERS)
     return LOSSES[config.name](**arguments)

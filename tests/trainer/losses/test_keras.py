@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from configs.model import CombinedPair as Config
+from configs.losses import CombinedPair as Config
 from tests.oracles import losses as oracle
 from trainer.losses import BinaryCrossEntropy, CombinedPair, RankNet, build_loss
 

@@ -1,0 +1,124 @@
+"""The rules between a job's model and its other sections."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from configs.features import (
+    CategoricalFeature,
+    MultiValuedFeature,
+    NumericFeature,
+    SequenceFeature,
+    embedded_features,
+)
+from configs.loss_rules import loss_problems
+from configs.model import Task
+from configs.section import suggestion
+
+if TYPE_CHECKING:
+    from configs.job import Job
+
+__all__ = ["model_problems"]
+
+
+def model_problems(job: "Job") -> Iterator[str]:
+    """Yields what is wrong between the model and the rest, and how to mend it."""
+    yield from _task_problems(job)
+    yield from loss_problems(job)
+    yield from _backbone_problems(job)
+    yield from _auxiliary_problems(job)
+
+
+def _task_problems(job: "Job") -> Iterator[str]:
+    for name, task in job.model.tasks.items():
+        if name not in job.labels:
+            yield (
+                f"model.tasks.{name}: no label of that name."
+                f"{suggestion(name, job.labels)}"
+            )
+        if task.given is not None and (
+            task.given not in job.labels or task.given == name
+        ):
+            yield (
+                f"model.tasks.{name}.given: expected another label, got {task.given!r}"
+            )
+        yield from _correction_problems(job, name, task)
+
+
+def _correction_problems(job: "Job", name: str, task: Task) -> Iterator[str]:
+    if not job.preprocessing.sampling.active or name == job.sampled_label:
+        return
+    if task.given == job.sampled_label:
+        if task.correction in ("logit_shift", "weights"):
+            yield (
+                f"model.tasks.{name}.correction: rows with {task.given} = 1 are all"
+                f" kept, so there is nothing to correct: remove it"
+            )
+    elif task.correction == "logit_shift":
+        yield (
+            f"model.tasks.{name}.correction: no logit shift is right for"
+            f" {name!r}, because its negatives are a mixture of kept and dropped"
+            f" ones: use 'weights', or 'given: {job.sampled_label}'"
+        )
+    elif task.correction is None:
+        yield (
+            f"model.tasks.{name}: negatives of {job.sampled_label!r} are"
+            f" dropped, so say how this task is corrected:"
+            f" 'given: {job.sampled_label}', or 'correction: weights'"
+        )
+
+
+def _sequences(job: "Job") -> list[str]:
+    return [n for n, f in job.features.items() if isinstance(f, SequenceFeature)]
+
+
+def _backbone_problems(job: "Job") -> Iterator[str]:
+    backbone = job.model.backbone
+    if backbone.name == "din" and not _sequences(job):
+        yield "model.backbone: din needs behaviours, and no feature is a sequence"
+    if backbone.name == "logistic_regression":
+        wide = {
+            name: width
+            for name, width in _embedding_widths(job)
+            if width is not None and width != 1
+        }
+        if wide:
+            yield (
+                "model.backbone: logistic_regression needs embeddings of dim 1, got"
+                f" {wide}: set 'model.embedding_dim: 1' and no other 'dim'"
+            )
+
+
+def _auxiliary_problems(job: "Job") -> Iterator[str]:
+    sequences = _sequences(job)
+    for auxiliary in job.model.auxiliary:
+        place = f"model.auxiliary.{auxiliary.name}"
+        if auxiliary.name == "uim":
+            yield from _match_problems(job, place, auxiliary.task)
+        elif auxiliary.sequence is not None and auxiliary.sequence not in sequences:
+            yield f"{place}.sequence: no sequence feature {auxiliary.sequence!r}"
+        elif auxiliary.sequence is None and len(sequences) != 1:
+            yield f"{place}: name its 'sequence': the job has {sequences or 'none'}"
+
+
+def _match_problems(job: "Job", place: str, label: str) -> Iterator[str]:
+    if label not in job.labels:
+        yield f"{place}.task: no label {label!r}.{suggestion(label, job.labels)}"
+    categorical = [
+        f.group
+        for f in job.features.values()
+        if isinstance(f, CategoricalFeature | MultiValuedFeature)
+    ]
+    if "item" not in categorical:
+        yield f"{place}: no categorical feature has 'group: item'"
+    behaviours = any(isinstance(f, SequenceFeature) for f in job.features.values())
+    if "user" not in categorical and not behaviours:
+        yield f"{place}: no feature has 'group: user' and there is no sequence"
+
+
+def _embedding_widths(job: "Job") -> Iterator[tuple[str, int | None]]:
+    for name, feature in embedded_features(job.features):
+        if feature.embedding is not None:
+            yield name, feature.embedding.dim or job.model.embedding_dim
+    for name, other in job.features.items():
+        if isinstance(other, NumericFeature) and other.bucketize:
+            yield name, other.bucketize.dim or job.model.embedding_dim
