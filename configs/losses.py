@@ -84,6 +84,7 @@ class JointRankingCalibration(Section):
     name: Literal["jrc"]
     weight: PositiveFloat = 1.0
     alpha: Share = 0.9
+    beta: PositiveFloat = 1.0
     context: Context = "batch"
 
 
@@ -93,6 +94,7 @@ class Focal(Section):
     name: Literal["focal"]
     weight: PositiveFloat = 1.0
     gamma: NonNegativeFloat = 2.0
+    beta: PositiveFloat = 1.0
 
 
 class BalancedFocal(Section):
@@ -101,6 +103,7 @@ class BalancedFocal(Section):
     name: Literal["focal_balanced"]
     weight: PositiveFloat = 1.0
     gamma: NonNegativeFloat = 2.0
+    beta: PositiveFloat = 1.0
 
 
 class CombinedContrastive(Section):

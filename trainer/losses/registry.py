@@ -6,8 +6,14 @@ from typing import Any
 from configs.losses import Loss as Config
 from trainer.losses.base import Loss
 from trainer.losses.bce import BinaryCrossEntropy
+from trainer.losses.combined_list import CombinedList
 from trainer.losses.combined_pair import CombinedPair
+from trainer.losses.focal import Focal
+from trainer.losses.focal_balanced import BalancedFocal
+from trainer.losses.jrc import JointRankingCalibration
+from trainer.losses.pwiser import PWiseR
 from trainer.losses.ranknet import RankNet
+from trainer.losses.rcr import RegressionCompatibleRanking
 
 __all__ = ["LOSSES", "build_loss"]
 
@@ -15,6 +21,12 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "bce": BinaryCrossEntropy,
     "ranknet": RankNet,
     "combined_pair": CombinedPair,
+    "combined_list": CombinedList,
+    "rcr": RegressionCompatibleRanking,
+    "jrc": JointRankingCalibration,
+    "focal": Focal,
+    "focal_balanced": BalancedFocal,
+    "pwiser": PWiseR,
 }
 
 
