@@ -98,6 +98,8 @@ class Manifest(_Record):
         counters: what happened to the records, by name; see the preprocessing guide.
         dead_letters: records that could not be used, by reason.
         golden_rows: number of golden rows.
+        adjacent: the id (request, session, user) whose rows lie side by side; None if
+            there is none, and in sets from before it was written down.
     """
 
     version: Literal[1] = 1
@@ -108,6 +110,7 @@ class Manifest(_Record):
     counters: dict[str, NonNegativeInt]
     dead_letters: dict[str, NonNegativeInt]
     golden_rows: NonNegativeInt = 0
+    adjacent: str | None = None
 
 
 class NumericStatistics(_Record):

@@ -149,6 +149,7 @@ def _finish(plan: Plan, folder: Path, target: Path) -> Manifest:
         counters=dict(sorted(counters.items())),
         dead_letters=dict(sorted(dead.items())),
         golden_rows=write_golden(job, plan.scratch, folder),
+        adjacent=job.adjacent,
     )
     for warning in _warnings(job, manifest):
         print(f"warning: {warning}", file=sys.stderr)

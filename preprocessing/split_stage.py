@@ -1,9 +1,10 @@
 """First stage: a block of a log becomes bucket files.
 
-An impression is written twice. Its encoded features go to the bucket of its request
-(of its event where the job has no requests), where examples are made, so that the rows
-of a request end up side by side. A narrow row (id, time, sampling) goes to the bucket
-of its event id, where duplicates and labels are found.
+An impression is written twice. Its encoded features go to the bucket of the id that is
+to be adjacent (`Job.adjacent`; of its event where there is none), where examples are
+made, so that the rows of a request or session end up side by side. A narrow row (id,
+time, sampling) goes to the bucket of its event id, where duplicates and labels are
+found.
 """
 
 from collections import Counter
@@ -139,7 +140,7 @@ def _write_impressions(
     times = column_array(table, "time").to_numpy()
     splits = assign_splits(job, times, ids)
     rates = keep_rates(job, table, splits)
-    home = bucket_of(ids.get("request", ids["event"]), plan.buckets)
+    home = bucket_of(ids[job.adjacent or "event"], plan.buckets)
     rows = _rows_in_buckets(home, plan.buckets)
     wide = encoded.append_column("split", pa.array(splits)).append_column(
         "rate", pa.array(rates)

@@ -1,8 +1,8 @@
 """Last stage: a bucket of encoded impressions and labels becomes shards of examples.
 
-The rows of a split are ordered by a hash of the request (of the event where the job
-has no requests), then of the event: random, the rows of a request side by side, and
-the same in every run.
+The rows of a split are ordered by a hash of the id that is to be adjacent (a context of
+the losses, else the request), then of the request, then of the event: random, the rows
+of such an id side by side, and the same in every run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -98,10 +98,37 @@ def _kept_rows(
 
 def _ordered(plan: Plan, table: pa.Table) -> pa.Table:
     ids = dict(zip(layout_of(plan.job).ids, matrix_of(table[IDS]).T, strict=True))
-    events = ids["event"]
-    groups = ids.get("request", events)
-    order = np.lexsort((salted(events, "order"), groups, salted(groups, "order")))
+    names = [plan.job.adjacent, "request" if "request" in ids else None]
+    # The id decides where its hashes are equal: two contexts must not mingle.
+    keys = [
+        part
+        for name in dict.fromkeys(name for name in names if name is not None)
+        for part in (salted(ids[name], "order"), ids[name])
+    ]
+    keys.append(salted(ids["event"], "order"))
+    order = np.lexsort(keys[::-1])
     return table.take(pa.array(order)).combine_chunks()
+
+
+def _shard_limits(plan: Plan, table: pa.Table) -> Iterator[tuple[int, int]]:
+    """Yields start and stop of each shard of an ordered table.
+
+    A shard ends where an id does, since shards are read in random order; only rows of
+    an id that fill a shard are cut.
+    """
+    count, limit = table.num_rows, plan.job.preprocessing.rows_per_shard
+    ends = np.arange(1, count + 1)
+    if plan.job.adjacent is not None:
+        column = layout_of(plan.job).ids.index(plan.job.adjacent)
+        ids = matrix_of(table[IDS])[:, column]
+        ends = np.append(np.flatnonzero(ids[1:] != ids[:-1]) + 1, count)
+    start = 0
+    while start < count:
+        last = int(np.searchsorted(ends, start + limit, side="right")) - 1
+        stop = int(ends[last]) if last >= 0 else 0
+        stop = stop if stop > start else start + limit
+        yield start, stop
+        start = stop
 
 
 def _write_split(
@@ -109,16 +136,15 @@ def _write_split(
 ) -> dict[str, object]:
     job = plan.job
     compress = job.preprocessing.compression == "gzip"
-    limit = job.preprocessing.rows_per_shard
     suffix = ".tfrecord.gz" if compress else ".tfrecord"
     shards = [
         write_records(
             Path(plan.output),
             f"{split}/bucket-{bucket:08}-{part:08}{suffix}",
-            _serialized(table.slice(start, limit)),
+            _serialized(table.slice(start, stop - start)),
             compress=compress,
         )
-        for part, start in enumerate(range(0, table.num_rows, limit))
+        for part, (start, stop) in enumerate(_shard_limits(plan, table))
     ]
     labels = matrix_of(table[LABELS])
     times = column_array(table, EVENT_TIME).to_numpy()

@@ -110,9 +110,103 @@ def test_rows_of_a_request_are_adjacent(tmp_path: Path) -> None:
     write_logs(tmp_path, random_logs(7))
     job = small_job(tmp_path, "preprocessing.split={by: hash, key: request}")
     for examples in _examples(job, run(job)).values():
-        requests = [example["ids"][3] for example in examples]
-        changes = sum(a != b for a, b in pairwise(requests))
-        assert changes == max(len(set(requests)) - 1, 0)
+        assert _is_adjacent([example["ids"][3] for example in examples])
+
+
+def _is_adjacent(ids: list[int]) -> bool:
+    changes = sum(a != b for a, b in pairwise(ids))
+    return changes == max(len(set(ids)) - 1, 0)
+
+
+SESSIONS = (
+    "ids.session=session",
+    "preprocessing.split={by: hash, key: session}",
+    "preprocessing.buckets=3",
+)
+
+
+def _logs_with_sessions(seed: int) -> tuple[list[Any], list[Any], list[Any]]:
+    """Logs in which the rows of a session lie far from each other."""
+    shown, clicks, conversions = random_logs(seed)
+    for record in shown:
+        number = int(record["request"].removeprefix("r"))
+        record["session"] = f"s{number % 5 if number % 2 else number}"
+    return shown, clicks, conversions
+
+
+@pytest.mark.parametrize(
+    ("context", "column"), [("session", 4), ("user", 1), ("request", 3)]
+)
+def test_rows_of_the_context_of_a_loss_are_adjacent(
+    tmp_path: Path, context: str, column: int
+) -> None:
+    write_logs(tmp_path, _logs_with_sessions(7))
+    job = small_job(
+        tmp_path,
+        *SESSIONS,
+        f"preprocessing.split.key={context}",
+        f"model.tasks.click.losses=[{{name: combined_pair, context: {context}}}]",
+    )
+    manifest = run(job)
+    assert manifest.adjacent == context
+    splits = _examples(job, manifest)
+    for examples in splits.values():
+        assert _is_adjacent([example["ids"][column] for example in examples])
+        by_context: dict[int, list[int]] = {}
+        for example in examples:
+            by_context.setdefault(example["ids"][column], []).append(example["ids"][3])
+        if context == "session":  # whose requests stay whole inside it
+            assert all(map(_is_adjacent, by_context.values()))
+    seen = [{example["ids"][column] for example in s} for s in splits.values()]
+    assert sum(map(len, seen)) == len(set().union(*seen)), "a context in two splits"
+    check_examples(job.data.examples)
+
+
+def test_adjacent_can_be_asked_for_without_a_loss(tmp_path: Path) -> None:
+    write_logs(tmp_path, _logs_with_sessions(7))
+    job = small_job(tmp_path, *SESSIONS, "preprocessing.adjacent=session")
+    manifest = run(job)
+    assert manifest.adjacent == "session"
+    first = _bytes_of(Path(job.data.examples) / "train")
+    loss = "model.tasks.click.losses=[{name: ranknet, context: session}]"
+    run(small_job(tmp_path, *SESSIONS, loss))
+    assert _bytes_of(Path(job.data.examples) / "train") == first
+
+
+def test_shards_end_where_a_context_does(tmp_path: Path) -> None:
+    write_logs(tmp_path, _logs_with_sessions(7))
+    sessions = small_job(tmp_path, *SESSIONS, "preprocessing.adjacent=session")
+    plain = _examples(sessions, run(sessions))
+    limit = 20
+    largest = max(
+        Counter(e["ids"][4] for s in plain.values() for e in s).values(), default=0
+    )
+    assert 1 < largest <= limit
+    job = small_job(
+        tmp_path,
+        *SESSIONS,
+        "preprocessing.adjacent=session",
+        f"preprocessing.rows_per_shard={limit}",
+    )
+    manifest = run(job)
+    assert repr(_examples(job, manifest)) == repr(plain)
+    folder = Path(job.data.examples)
+    for split in manifest.splits.values():
+        sessions_of = []
+        for shard in split.shards:
+            assert shard.rows <= limit
+            records = tf.data.TFRecordDataset(str(folder / shard.path))
+            examples = map(example_proto.parse, records.as_numpy_iterator())
+            sessions_of.append({example["ids"][4] for example in examples})
+        assert len(sessions_of) > 1 or split.rows <= limit
+        assert sum(map(len, sessions_of)) == len(set().union(*sessions_of))
+    single = small_job(
+        tmp_path,
+        *SESSIONS,
+        "preprocessing.adjacent=session",
+        "preprocessing.rows_per_shard=1",
+    )
+    assert {s.rows for x in run(single).splits.values() for s in x.shards} == {1}
 
 
 def test_features_of_one_row(tmp_path: Path) -> None:
