@@ -16,6 +16,7 @@ from trainer.assembly import Assembly, assemble
 from trainer.base_rates import base_rates, rows_of_task
 from trainer.checkpoint import State, read_state, restore
 from trainer.devices import prepare_devices
+from trainer.inputs.adjacency import check_adjacent
 from trainer.inputs.files import ExampleFiles
 from trainer.inputs.filesystems import is_remote, join, read_text
 from trainer.interruption import Interruption
@@ -120,6 +121,7 @@ def _sources(job: Job, devices: int) -> tuple[ExampleFiles, ExampleFiles | None]
         shares=devices,
         seed=job.training.seed,
     )
+    check_adjacent(training.manifest, job, folder=job.data.examples)
     validation = training.manifest.splits.get("validation")
     if validation is None or not validation.rows:
         print(
