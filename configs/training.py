@@ -1,8 +1,15 @@
 """How a model is trained: batches, optimizers, devices, checkpoints."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from configs.section import Section
 
@@ -11,8 +18,46 @@ __all__ = [
     "EarlyStopping",
     "EmbeddingOptimizer",
     "Optimizers",
+    "Schedule",
     "Training",
 ]
+
+_KERAS_EPSILON = 1e-7
+_PYTORCH_EPSILON = 1e-10
+
+
+class Schedule(Section):
+    """How a learning rate moves, as a function of the updates made so far: it rises
+    linearly over `warmup_steps`, then falls from `learning_rate` to
+    `final_share * learning_rate` within `decay_steps`, and stays there."""
+
+    name: Literal["constant", "linear", "cosine", "exponential"] = "constant"
+    """The form of the fall; `constant` does not fall."""
+    warmup_steps: NonNegativeInt = 0
+    """Update number k of these, from 1, has k / warmup_steps of the rate."""
+    decay_steps: PositiveInt | None = None
+    """Updates of the fall; all but `constant` need it."""
+    final_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Of `learning_rate`, at the end of the fall; above 0 for `exponential`."""
+
+    @model_validator(mode="after")
+    def _check_decay(self) -> Self:
+        if self.name == "constant" and self.decay_steps is not None:
+            raise ValueError(
+                "decay_steps has no effect on a constant rate: set name to linear,"
+                " cosine or exponential, or leave decay_steps out"
+            )
+        if self.name != "constant" and self.decay_steps is None:
+            raise ValueError(
+                f"a {self.name} schedule needs decay_steps, the updates within which"
+                " the rate falls: the number of steps of the training, say"
+            )
+        if self.name == "exponential" and not self.final_share:
+            raise ValueError(
+                "an exponential schedule never reaches 0: set final_share above 0, the"
+                " share of the rate after decay_steps (0.01, say)"
+            )
+        return self
 
 
 class DenseOptimizer(Section):
@@ -20,6 +65,7 @@ class DenseOptimizer(Section):
 
     name: Literal["adam", "adamw", "adagrad", "sgd"] = "adam"
     learning_rate: PositiveFloat = 0.001
+    schedule: Schedule = Schedule()
     weight_decay: NonNegativeFloat = 0.0
     """Decoupled, of kernels only (adamw)."""
     clip_norm: PositiveFloat | None = None
@@ -27,16 +73,52 @@ class DenseOptimizer(Section):
 
 
 class EmbeddingOptimizer(Section):
-    """A sparse optimizer: its cost grows with the batch, not with the vocabulary."""
+    """The optimizer of the tables. All but `adam` are sparse: their cost grows with the
+    batch, not with the vocabulary. `adam` updates every row at every step, as Keras
+    does; it is there to compare with."""
 
-    name: Literal["rowwise_adagrad", "adagrad", "lazy_adam", "sgd"] = "lazy_adam"
+    name: Literal["rowwise_adagrad", "adagrad", "lazy_adam", "ftrl", "sgd", "adam"] = (
+        "lazy_adam"
+    )
     learning_rate: PositiveFloat = 0.001
+    schedule: Schedule = Schedule()
     initial_accumulator: NonNegativeFloat = 1e-8
-    """Adagrad's accumulators start here. Losses are means over the batch, so squared
-    gradients of a row are tiny: the customary 0.1 would swamp them."""
-    epsilon: PositiveFloat = 1e-7
+    """Accumulators (Adagrad, FTRL) start here. Losses are means over the batch, so
+    squared gradients of a row are tiny: the customary 0.1 would swamp them."""
+    epsilon: PositiveFloat | None = None
+    """Stands beside the root, not under it. Unless given, 1e-7 for Adam as in Keras,
+    and 1e-10 for Adagrad and FTRL as in PyTorch."""
+    clip_norm: PositiveFloat | None = None
+    """Clips the common norm of the gradients of all tables: of the rows that the batch
+    touches, duplicates summed, before l2."""
+    l1: NonNegativeFloat = 0.0
+    """Sets weights to exactly 0 that do not earn more than this (ftrl alone)."""
     l2: NonNegativeFloat = 0.0
     """Adds l2 * row to the gradient of the rows that the batch touches."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decoupled: takes learning rate * weight_decay * row off the rows that the batch
+    touches."""
+
+    @property
+    def epsilon_in_use(self) -> float:
+        """`epsilon`, or what stands for it."""
+        if self.epsilon is not None:
+            return self.epsilon
+        adam = self.name in ("lazy_adam", "adam")
+        return _KERAS_EPSILON if adam else _PYTORCH_EPSILON
+
+    @model_validator(mode="after")
+    def _check_ftrl(self) -> Self:
+        if self.l1 and self.name != "ftrl":
+            raise ValueError(
+                f"l1 has no effect on {self.name}: use ftrl, or leave l1 out"
+            )
+        if self.weight_decay and self.name == "ftrl":
+            raise ValueError(
+                "ftrl computes its weights anew from its slots, so weight_decay has no"
+                " lasting effect on them: use l2 instead"
+            )
+        return self
 
 
 class Optimizers(Section):
@@ -70,6 +152,21 @@ class Training(Section):
     """Standard deviation of freshly initialised embeddings."""
     evaluate_every: PositiveInt | None = None
     """Steps between evaluations on the validation split; after each epoch too."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the matrix multiplications and activations of the backbone in training.
+    Weights, tables, slots, logits, losses and metrics are float32 in either case, and
+    so is all that is evaluated, exported and served. Pays where the processor
+    multiplies bfloat16 natively."""
+    jit_compile: bool = False
+    """Compiles the dense part of the model by XLA; a batch of another size compiles it
+    anew."""
+    steps_per_call: PositiveInt = 1
+    """Steps made in one call of the compiled function. Checkpoints, evaluations and
+    log points stay where they are, and the weights are the same. Pays where a step
+    takes a millisecond or two; the function takes so much longer to trace."""
+    max_bad_steps: PositiveInt = 10
+    """Training ends with an error after so many steps in a row whose loss or gradients
+    are not finite. Such steps change nothing."""
     checkpoint_every: PositiveInt = 1_000
     """Steps between checkpoints; after each epoch too."""
     keep_checkpoints: Annotated[int, Field(ge=2)] = 2

@@ -77,6 +77,8 @@ def assemble(
         dense=dense,
         tables=tables,
         clip_norm=options.dense.clip_norm,
+        max_bad_steps=job.training.max_bad_steps,
+        steps_per_call=job.training.steps_per_call,
         element_spec=element_spec,
     )
     return Assembly(

@@ -7,7 +7,8 @@
                                                 tables: sparse optimizer
 
 Nothing in it waits for the host. Losses are summed on the device and read when
-somebody asks for them.
+somebody asks for them. Several steps can be made in one call: they are the same steps,
+one after another in one graph.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ import keras
 import tensorflow as tf
 
 from trainer.inputs.examples import Batch
-from trainer.optimizers.dense import clip_by_global_norm
+from trainer.optimizers.clipping import share_within, square_norm
 from trainer.optimizers.rows import Rows, gather_rows
 from trainer.optimizers.sparse import SparseOptimizer
 from trainer.shares import own_share
@@ -51,14 +52,17 @@ class _Gradients(NamedTuple):
 
 
 class TrainingStep:
-    """Trains `model` on one batch a call.
+    """Trains `model`, a batch a step.
 
     Args:
         model: with all its variables created.
         dense: optimizer of its dense variables, built.
         tables: optimizer of its tables, built.
-        clip_norm: limit of the global norm of the dense gradients.
         element_spec: of the shares of a batch, one per replica.
+        clip_norm: limit of the global norm of the dense gradients.
+        max_bad_steps: after so many steps in a row that are not finite none is made
+            any more, until somebody looks at `skipped_in_a_row`.
+        steps_per_call: steps that one call of the compiled function makes.
     """
 
     def __init__(
@@ -67,8 +71,10 @@ class TrainingStep:
         *,
         dense: keras.optimizers.Optimizer,
         tables: SparseOptimizer,
-        clip_norm: float | None,
         element_spec: tuple[dict[str, tf.TensorSpec], ...],
+        clip_norm: float | None = None,
+        max_bad_steps: int = 10,
+        steps_per_call: int = 1,
     ) -> None:
         self.model = model
         self.dense = dense
@@ -76,19 +82,41 @@ class TrainingStep:
         self.skipped = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.skipped_in_a_row = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._clip_norm = clip_norm
+        self._max_bad_steps = max_bad_steps
         self._initial_rate = float(dense.learning_rate.numpy())
         self._loss_names: list[str] = []
         self._used_tables: list[int] = []
         self._sums: tf.Tensor | None = None
-        # No Python branches on tensors are used, so AutoGraph would only slow tracing.
-        self._run = tf.function(
-            self._step, input_signature=[element_spec], autograph=False
-        )
+        self._steps_per_call = steps_per_call
+        self._one_step = self._compiled(element_spec, 1)
+        self._many_steps = self._compiled(element_spec, steps_per_call)
 
-    def __call__(self, shares: tuple[Batch, ...]) -> None:
-        """Trains on one batch, given as one share per replica."""
-        losses = self._run(shares)
-        self._sums = losses if self._sums is None else self._sums + losses
+    def __call__(self, *batches: tuple[Batch, ...]) -> None:
+        """Trains on batches in their order, each given as one share per replica."""
+        sums = tf.zeros([0], tf.float64) if self._sums is None else self._sums
+        if len(batches) == self._steps_per_call:
+            sums = self._many_steps(batches, sums)
+        else:
+            for shares in batches:
+                sums = self._one_step((shares,), sums)
+        self._sums = sums
+
+    def _compiled(
+        self, element_spec: tuple[dict[str, tf.TensorSpec], ...], steps: int
+    ) -> Any:
+        signature = [(element_spec,) * steps, tf.TensorSpec([None], tf.float64)]
+        # No Python branches on tensors are used, so AutoGraph would only slow tracing.
+        return tf.function(self._steps, input_signature=signature, autograph=False)
+
+    def _steps(
+        self, batches: tuple[tuple[Batch, ...], ...], sums: tf.Tensor
+    ) -> tf.Tensor:
+        for shares in batches:
+            row = self._step(shares)
+            # At the start there are no sums, not even their number is known.
+            missing = tf.size(row) - tf.size(sums)
+            sums = tf.pad(sums, [[0, missing]]) + row
+        return sums
 
     @property
     def loss_names(self) -> tuple[str, ...]:
@@ -106,21 +134,26 @@ class TrainingStep:
         self._sums = tf.constant(list(sums), tf.float64) if sums else None
 
     def _step(self, shares: tuple[Batch, ...]) -> tf.Tensor:
+        """Returns 1 and the losses; zeros if the step was skipped."""
         strategy = tf.distribute.get_strategy()
         gradients = strategy.run(self._gradients, args=(shares,))
         losses = strategy.experimental_local_results(gradients.losses)[0]
         finite = strategy.experimental_local_results(gradients.finite)[0]
+        in_a_row = self.skipped_in_a_row.read_value()
+        # Too many in a row end training, whenever the host looks: no good step may
+        # hide them in the meantime.
+        good = finite & (in_a_row < self._max_bad_steps)
 
         def apply() -> tf.Tensor:
             self._apply(gradients)
             return tf.constant(True)
 
-        tf.cond(finite, apply, lambda: tf.constant(False))
-        bad = tf.cast(tf.logical_not(finite), tf.int64)
+        tf.cond(good, apply, lambda: tf.constant(False))
+        bad = tf.cast(tf.logical_not(good), tf.int64)
         self.skipped.assign_add(bad)
-        self.skipped_in_a_row.assign((self.skipped_in_a_row.read_value() + 1) * bad)
+        self.skipped_in_a_row.assign((in_a_row + 1) * bad)
         row = tf.concat([tf.ones([1], tf.float64), losses], 0)
-        return tf.where(finite, row, tf.zeros_like(row))
+        return tf.where(good, row, tf.zeros_like(row))
 
     def _gradients(self, shares: tuple[Batch, ...]) -> _Gradients:
         """On one replica: gradients of the whole batch."""
@@ -146,8 +179,25 @@ class TrainingStep:
             stacked = context.all_reduce(total, stacked)
             dense = context.all_reduce(total, dense) if dense else []
         rows = [gather_rows(slices[k]) for k in self._used_tables]
-        tensors = [*dense, *(r.gradients for r in rows)]
-        return _Gradients(stacked, _all_finite(stacked, tensors), dense, rows)
+        return self._checked(stacked, dense, rows)
+
+    def _checked(
+        self, losses: tf.Tensor, dense: list[tf.Tensor], rows: list[Rows]
+    ) -> _Gradients:
+        """Checks, and clips what is to be clipped."""
+        dense_square = square_norm(dense)
+        rows_square = square_norm([r.gradients for r in rows])
+        # NaN and infinity survive the sums of squares, which read memory once.
+        finite = tf.reduce_all(tf.math.is_finite(losses))
+        finite &= tf.math.is_finite(dense_square + rows_square)
+        if self._clip_norm is not None:
+            share = share_within(self._clip_norm, dense_square)
+            dense = [share * gradient for gradient in dense]
+        tables_limit = self.tables.options.clip_norm
+        if tables_limit is not None:
+            share = share_within(tables_limit, rows_square)
+            rows = [Rows(r.ids, share * r.gradients) for r in rows]
+        return _Gradients(losses, finite, dense, rows)
 
     def _apply(self, gradients: Any) -> None:
         """In cross-replica context: updates all variables."""
@@ -160,13 +210,4 @@ class TrainingStep:
         self.tables.apply(rows, rate / self._initial_rate)
 
     def _apply_dense(self, gradients: list[tf.Tensor]) -> None:
-        if self._clip_norm is not None:
-            gradients = clip_by_global_norm(gradients, self._clip_norm)
         self.dense.apply(gradients, self.model.dense_variables)
-
-
-def _all_finite(losses: tf.Tensor, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    # One sum of squares each: NaN and infinity survive it, and it reads memory once.
-    squares = [2.0 * tf.nn.l2_loss(tensor) for tensor in tensors]
-    total = tf.add_n(squares) if squares else tf.zeros([])
-    return tf.reduce_all(tf.math.is_finite(losses)) & tf.math.is_finite(total)

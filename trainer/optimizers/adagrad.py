@@ -1,10 +1,11 @@
-"""Adagrad on the rows of a batch; on those rows it equals Keras' dense Adagrad."""
+"""Adagrad on the rows of a batch; on those rows it equals PyTorch's dense Adagrad."""
 
 from typing import ClassVar
 
 import tensorflow as tf
 
-from trainer.optimizers.sparse import SparseOptimizer
+from trainer.optimizers.rows import Rows
+from trainer.optimizers.sparse import Moment, SparseOptimizer
 
 __all__ = ["Adagrad"]
 
@@ -13,42 +14,40 @@ class Adagrad(SparseOptimizer):
     """For a touched row w with gradient g, and its accumulators a, element by element:
 
         a <- a + g ** 2
-        w <- w - learning_rate * g / sqrt(a + epsilon)
+        w <- w - learning_rate * g / (sqrt(a) + epsilon)
 
-    Source: Duchi et al. 2011, as in Keras. Rows without gradient stay as they are in
-    the dense form too, so the sparse one is the same optimizer.
-
-    Args:
-        learning_rate: multiplied with the `scale` of each step.
-        initial_accumulator: a starts here.
-        epsilon: keeps the root away from zero.
-        l2: see `SparseOptimizer`.
+    a starts at `initial_accumulator`. Source: Duchi et al. 2011. Epsilon stands beside
+    the root, as in PyTorch and in the paper's diagonal form (delta + sqrt): under it,
+    as in Keras, 1e-7 is a floor far above the squared gradients of a mean over
+    thousands of rows. Rows without gradient stay as they are in the dense form too, so
+    the sparse one is the same optimizer.
     """
 
     slots: ClassVar[tuple[str, ...]] = ("accumulator",)
 
-    def __init__(
+    def _update_rows(
         self,
-        *,
-        learning_rate: float,
-        initial_accumulator: float = 0.1,
-        epsilon: float = 1e-7,
-        l2: float = 0.0,
-    ) -> None:
-        super().__init__(learning_rate=learning_rate, l2=l2)
-        self.initial_accumulator = initial_accumulator
-        self.epsilon = epsilon
-
-    def _change(
-        self,
+        table: tf.Variable,
         slots: tuple[tf.Variable, ...],
-        ids: tf.Tensor,
-        gradients: tf.Tensor,
-        step: tf.Tensor,
-    ) -> tf.Tensor:
+        rows: Rows,
+        moment: Moment,
+    ) -> None:
         (accumulator,) = slots
-        accumulator.scatter_add(tf.IndexedSlices(tf.square(gradients), ids))
-        return gradients * tf.math.rsqrt(tf.gather(accumulator, ids) + self.epsilon)
+        total = tf.gather(accumulator, rows.ids) + self._squares(rows.gradients)
+        accumulator.scatter_update(tf.IndexedSlices(total, rows.ids))
+        factor = moment.rate / (tf.sqrt(total) + self.epsilon)
+        change = rows.gradients * self._of_rows(factor)
+        self._subtract(table, rows.ids, change, moment)
 
-    def _initial_slot(self, name: str, shape: tf.TensorShape) -> tf.Tensor:
-        return tf.fill(shape, tf.constant(self.initial_accumulator, tf.float32))
+    def _squares(self, gradients: tf.Tensor) -> tf.Tensor:
+        """Returns what is added to the accumulators."""
+        return tf.square(gradients)
+
+    def _of_rows(self, factor: tf.Tensor) -> tf.Tensor:
+        """Returns the factors of the rows' elements."""
+        return factor
+
+    def _initial_slot(self, name: str, table: tf.Variable) -> tf.Tensor:
+        return tf.fill(
+            table.shape, tf.constant(self.options.initial_accumulator, tf.float32)
+        )

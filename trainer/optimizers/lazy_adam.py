@@ -4,9 +4,15 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from trainer.optimizers.sparse import SparseOptimizer
+from trainer.optimizers.rows import Rows
+from trainer.optimizers.sparse import Moment, SparseOptimizer
 
-__all__ = ["LazyAdam"]
+__all__ = ["BETA1", "BETA2", "LazyAdam"]
+
+BETA1 = 0.9
+"""Decay of m, as in the paper."""
+BETA2 = 0.999
+"""Decay of v, as in the paper."""
 
 
 class LazyAdam(SparseOptimizer):
@@ -18,44 +24,27 @@ class LazyAdam(SparseOptimizer):
                  * m / (sqrt(v) + epsilon)
 
     Source: Kingma & Ba 2015, end of section 2. It is not Adam: the moments of a row
-    decay only in the steps that touch it, while t counts all steps.
-
-    Args:
-        learning_rate: multiplied with the `scale` of each step.
-        beta1: decay of m.
-        beta2: decay of v.
-        epsilon: keeps the root away from zero.
-        l2: see `SparseOptimizer`.
+    decay only in the steps that touch it, while t counts all steps. m and v are two
+    variables, because their rows are then read and written by two threads; one
+    variable of twice the width was no faster.
     """
 
     slots: ClassVar[tuple[str, ...]] = ("momentum", "velocity")
 
-    def __init__(
+    def _update_rows(
         self,
-        *,
-        learning_rate: float,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-7,
-        l2: float = 0.0,
-    ) -> None:
-        super().__init__(learning_rate=learning_rate, l2=l2)
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.epsilon = epsilon
-
-    def _change(
-        self,
+        table: tf.Variable,
         slots: tuple[tf.Variable, ...],
-        ids: tf.Tensor,
-        gradients: tf.Tensor,
-        step: tf.Tensor,
-    ) -> tf.Tensor:
+        rows: Rows,
+        moment: Moment,
+    ) -> None:
         momentum, velocity = slots
+        ids, gradients = rows
         m, v = tf.gather(momentum, ids), tf.gather(velocity, ids)
-        m += (1.0 - self.beta1) * (gradients - m)
-        v += (1.0 - self.beta2) * (tf.square(gradients) - v)
+        m += (1.0 - BETA1) * (gradients - m)
+        v += (1.0 - BETA2) * (tf.square(gradients) - v)
         momentum.scatter_update(tf.IndexedSlices(m, ids))
         velocity.scatter_update(tf.IndexedSlices(v, ids))
-        correction = tf.sqrt(1.0 - self.beta2**step) / (1.0 - self.beta1**step)
-        return correction * m / (tf.sqrt(v) + self.epsilon)
+        correction = tf.sqrt(1.0 - BETA2**moment.step) / (1.0 - BETA1**moment.step)
+        change = (moment.rate * correction) * m / (tf.sqrt(v) + self.epsilon)
+        self._subtract(table, ids, change, moment)

@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from trainer.optimizers.sparse import SparseOptimizer
+from trainer.optimizers.rows import Rows
+from trainer.optimizers.sparse import Moment, SparseOptimizer
 
 __all__ = ["SGD"]
 
@@ -10,11 +11,11 @@ __all__ = ["SGD"]
 class SGD(SparseOptimizer):
     """For a touched row w with gradient g: w <- w - learning_rate * g."""
 
-    def _change(
+    def _update_rows(
         self,
+        table: tf.Variable,
         slots: tuple[tf.Variable, ...],
-        ids: tf.Tensor,
-        gradients: tf.Tensor,
-        step: tf.Tensor,
-    ) -> tf.Tensor:
-        return gradients
+        rows: Rows,
+        moment: Moment,
+    ) -> None:
+        self._subtract(table, rows.ids, moment.rate * rows.gradients, moment)

@@ -1,36 +1,53 @@
-"""The frame of the sparse optimizers: rows are gathered, summed once, and updated.
+"""The frame of the table optimizers: rows are summed once, and updated in one scatter.
 
 A step costs as much as the batch has distinct rows, whatever the size of the table.
-With g the summed gradient of a row w that the batch touches, an optimizer supplies the
-change of w and of its slots; rows that the batch does not touch do not change at all.
+With g the summed gradient of a row w that the batch touches, an optimizer changes w and
+its slots; rows that the batch does not touch do not change at all (`adam`, which is
+there to compare with, excepted).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import keras
 import tensorflow as tf
 
+from configs.training import EmbeddingOptimizer
 from trainer.optimizers.rows import Rows
+from trainer.optimizers.schedule import share_of_rate
 
-__all__ = ["SparseOptimizer"]
+__all__ = ["Moment", "SparseOptimizer"]
+
+
+class Moment(NamedTuple):
+    """When an update is made.
+
+    Attributes:
+        rate: [] float32, learning rate of this update.
+        step: [] float32, number of this update, from 1.
+    """
+
+    rate: tf.Tensor
+    step: tf.Tensor
 
 
 class SparseOptimizer(ABC):
     """Updates the rows of embedding tables that a batch touches.
 
+    To the gradient of a touched row w comes `l2` * w; `weight_decay` takes rate *
+    weight_decay * w off it besides.
+
     Args:
-        learning_rate: multiplied with the `scale` of each step.
-        l2: adds l2 * w to the gradient of each touched row w.
+        options: its section of the job.
     """
 
     slots: ClassVar[tuple[str, ...]] = ()
     """Names of the slots: variables of the table's shape, or of one value a row."""
 
-    def __init__(self, *, learning_rate: float, l2: float = 0.0) -> None:
-        self.learning_rate = learning_rate
-        self.l2 = l2
+    def __init__(self, options: EmbeddingOptimizer) -> None:
+        self.options = options
+        self.epsilon = options.epsilon_in_use
         self.tables: list[tf.Variable] = []
         self.steps: tf.Variable | None = None
         self._slots: list[dict[str, tf.Variable]] = []
@@ -45,9 +62,7 @@ class SparseOptimizer(ABC):
                 self._slots.append(
                     {
                         name: tf.Variable(
-                            self._initial_slot(name, table.shape),
-                            trainable=False,
-                            name=name,
+                            self._initial_slot(name, table), trainable=False, name=name
                         )
                         for name in self.slots
                     }
@@ -59,14 +74,17 @@ class SparseOptimizer(ABC):
         Args:
             rows: the touched rows of each table (per replica, all alike), distinct;
                 None where a table took no part in the loss.
-            scale: [] float32, multiplies the learning rate.
+            scale: [] float32, multiplies the scheduled learning rate.
         """
         strategy = tf.distribute.get_strategy()
         if self.steps is None:
             raise RuntimeError("build() comes before apply()")
+        share = share_of_rate(self.options.schedule, self.steps.read_value())
         self.steps.assign_add(1)
-        rate = self.learning_rate * scale
-        step = tf.cast(self.steps.read_value(), tf.float32)
+        moment = Moment(
+            rate=self.options.learning_rate * scale * share,
+            step=tf.cast(self.steps.read_value(), tf.float32),
+        )
         for table, slots, touched in zip(self.tables, self._slots, rows, strict=True):
             if touched is None:
                 continue
@@ -74,7 +92,7 @@ class SparseOptimizer(ABC):
                 table,
                 self._update,
                 args=(tuple(slots.values()), touched.ids, touched.gradients),
-                kwargs={"rate": rate, "step": step},
+                kwargs={"moment": moment},
                 group=False,
             )
 
@@ -103,33 +121,38 @@ class SparseOptimizer(ABC):
         ids: tf.Tensor,
         gradients: tf.Tensor,
         *,
-        rate: tf.Tensor,
-        step: tf.Tensor,
+        moment: Moment,
     ) -> None:
-        if self.l2:
-            gradients += self.l2 * tf.gather(table, ids)
-        change = self._change(slots, ids, gradients, step)
-        table.scatter_sub(tf.IndexedSlices(rate * change, ids))
+        if self.options.l2:
+            gradients += self.options.l2 * tf.gather(table, ids)
+        self._update_rows(table, slots, Rows(ids, gradients), moment)
 
     @abstractmethod
-    def _change(
+    def _update_rows(
         self,
+        table: tf.Variable,
         slots: tuple[tf.Variable, ...],
-        ids: tf.Tensor,
-        gradients: tf.Tensor,
-        step: tf.Tensor,
-    ) -> tf.Tensor:
-        """Updates the slots and returns what to subtract, without learning rate.
+        rows: Rows,
+        moment: Moment,
+    ) -> None:
+        """Updates a table and its slots on one device.
 
         Args:
+            table: [V, dim] float32.
             slots: in the order of the attribute `slots`.
-            ids: [N] int, distinct.
-            gradients: [N, dim] float32.
-            step: [] float32, number of this step, from 1.
-
-        Returns:
-            [N, dim] float32.
+            rows: distinct, with their gradients.
+            moment: of the update.
         """
 
-    def _initial_slot(self, name: str, shape: tf.TensorShape) -> tf.Tensor:
-        return tf.zeros(shape)
+    def _subtract(
+        self, table: tf.Variable, ids: tf.Tensor, change: tf.Tensor, moment: Moment
+    ) -> None:
+        """Takes `change` and the weight decay off the rows, in one scatter."""
+        if self.options.weight_decay:
+            share = moment.rate * self.options.weight_decay
+            change += share * tf.gather(table, ids)
+        table.scatter_sub(tf.IndexedSlices(change, ids))
+
+    def _initial_slot(self, name: str, table: tf.Variable) -> tf.Tensor:
+        del name
+        return tf.zeros(table.shape)
