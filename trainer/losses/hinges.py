@@ -48,7 +48,8 @@ def squared_hinge_sums(
     moments = heights[:, tf.newaxis] * tf.stack(
         [tf.ones_like(values), values, values**2], axis=1
     )
-    prefixes = tf.concat([tf.zeros_like(moments[:1]), tf.cumsum(moments)], axis=0)
+    nothing = tf.zeros([1, 3], moments.dtype)
+    prefixes = tf.concat([nothing, tf.cumsum(moments)], axis=0)
     thresholds = probabilities + margins
     start = tf.searchsorted(keys, offsets - 1.0)
     stop = tf.searchsorted(keys, tf.stop_gradient(thresholds) + offsets)

@@ -27,6 +27,5 @@ def softmax_losses(
     """
     heavy = segments.sum(tf.cast(weights > 0.0, weights.dtype))
     mean = tf.math.divide_no_nan(segments.sum(weights), heavy)
-    mean = tf.where(mean > 0.0, mean, tf.ones_like(mean))
-    normalizer = segments.logsumexp(scores, weights) - tf.math.log(mean)
-    return segments.spread(normalizer) - scores
+    relative = tf.math.divide_no_nan(weights, segments.spread(mean))
+    return segments.spread(segments.logsumexp(scores, relative)) - scores

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer.losses.base import Loss, apply_mask, row_mask, rows_left
+from trainer.losses.base import Loss, apply_mask, as_float32, row_mask, rows_left
 from trainer.losses.pairs import logistic_pair_sums
 
 __all__ = ["RankNet"]
@@ -36,6 +36,7 @@ class RankNet(Loss):
         contexts: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Returns, for positives, n w_i sum_j w_j softplus(z_j - z_i) / (W+ W-)."""
+        logits, labels = as_float32(logits), as_float32(labels)
         left = row_mask(logits, mask)
         positive = tf.where(left & (labels > 0.5))
         negative = tf.where(left & (labels <= 0.5))
