@@ -30,8 +30,18 @@ __all__ = ["LOG_EVERY", "TrainingLoop"]
 LOG_EVERY = 50
 """Steps between log points: reading the losses waits for the device."""
 
-_MAX_SKIPPED_IN_A_ROW = 10
-"""Bad steps in a row after which more of them are hopeless."""
+_CONTEXTS_WITH_PAIRS = "/contexts_with_pairs"
+"""Ends the name of a diagnostic: the share of contexts with a pair to rank."""
+
+_ENOUGH_CONTEXTS = 0.5
+"""Below this share of contexts with pairs most of a ranking loss's data is lost."""
+
+_BATCH_HOOKS = (
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_batch_begin",
+    "on_batch_end",
+)
 
 
 class TrainingLoop:
@@ -73,6 +83,7 @@ class TrainingLoop:
         self._step.reset_sums(state.loss_sums)
         self._epoch_sums = list(state.epoch_loss_sums)
         self._logs: dict[str, float] = {}
+        self._warned: set[str] = set()
         if validation is not None:
             self._scorer = Scorer(assembly.inference, validation.element_spec)
         epochs = job.training.epochs
@@ -80,6 +91,9 @@ class TrainingLoop:
         limit = (job.training.max_steps or sys.maxsize) * training.batch_size
         self._progress = Progress(min(epochs * training.rows, limit), done)
         self._journal = Journal(run.metrics_file, run.tensorboard, step=state.step)
+        # What watches batches is to see each as it was when its step was made.
+        watched = any(_watches_batches(callback) for callback in callbacks)
+        self._steps_per_call = 1 if watched else job.training.steps_per_call
         self._callbacks = keras.callbacks.CallbackList(
             list(callbacks),
             add_history=True,
@@ -124,29 +138,51 @@ class TrainingLoop:
     def _train_epoch(self) -> bool:
         """Trains to the end of the epoch; returns False if it ended before."""
         position = Position(epoch=self.state.epoch, row=self.state.row)
+        batches: list[tuple[Batch, ...]] = []
         for shares in self._training.batches(position):
-            self._train_batch(shares)
+            batches.append(shares)
+            if len(batches) < self._steps_to_stop():
+                continue
+            self._train_batches(batches)
+            batches = []
             if self.state.row < self._training.rows:
                 if self._ends():
                     return False
+        if batches:
+            self._train_batches(batches)
         return True
 
-    def _train_batch(self, shares: tuple[Batch, ...]) -> None:
+    def _steps_to_stop(self) -> int:
+        """Returns how many steps the next call may make: nothing that is done after a
+        certain step may fall into the middle of a call."""
+        every = self._job.training
+        step = self.state.step
+        stops = [LOG_EVERY, every.checkpoint_every, every.evaluate_every or LOG_EVERY]
+        steps = min(self._steps_per_call, *(stop - step % stop for stop in stops))
+        return steps if every.max_steps is None else min(steps, every.max_steps - step)
+
+    def _train_batches(self, batches: Sequence[tuple[Batch, ...]]) -> None:
         state, every = self.state, self._job.training
         self._callbacks.on_train_batch_begin(state.batch)
         try:
-            self._step(shares)
+            self._step(*batches)
         except tf.errors.InvalidArgumentError as error:
+            last = state.step + len(batches)
+            steps = f"step {last}" if len(batches) == 1 else f"a step up to {last}"
             raise DataError(
-                f"step {state.step + 1} cannot be computed: {plain_message(error)}. An"
-                " id may lie outside its table: run `python -m preprocessing check`"
+                f"{steps} cannot be computed: {plain_message(error)}. An id may lie"
+                " outside its table: run `python -m preprocessing check`"
             ) from error
-        rows = sum(int(share["labels"].shape[0]) for share in shares)
-        self._update(step=state.step + 1, row=state.row + rows, batch=state.batch + 1)
+        count = len(batches)
+        left = self._training.rows - state.row
+        rows = min(count * self._training.batch_size, left)
+        self._update(
+            step=state.step + count, row=state.row + rows, batch=state.batch + count
+        )
         self._progress.advance(rows)
         if self.state.step % LOG_EVERY == 0:
             self._log()
-        self._callbacks.on_train_batch_end(state.batch, self._logs)
+        self._callbacks.on_train_batch_end(self.state.batch - 1, self._logs)
         if self.state.row == self._training.rows:
             return  # the end of the epoch evaluates and writes
         if every.evaluate_every and self.state.step % every.evaluate_every == 0:
@@ -178,6 +214,7 @@ class TrainingLoop:
         if not means:
             return
         self._logs = means
+        self._warn_of_lonely_contexts(means)
         self._progress.note(f"loss {means['loss']:.4f}")
         self._journal.write(
             "train",
@@ -185,7 +222,7 @@ class TrainingLoop:
             epoch=self.state.epoch,
             values={
                 **means,
-                "learning_rate": float(self._assembly.dense.learning_rate.numpy()),
+                "learning_rate": float(self._assembly.dense.scheduled_rate()),
                 "skipped_steps": self._skipped,
                 "rows_per_second": self._progress.rows_per_second(),
             },
@@ -201,7 +238,7 @@ class TrainingLoop:
             )
         self._skipped = skipped
         in_a_row = int(self._step.skipped_in_a_row.numpy())
-        if in_a_row >= _MAX_SKIPPED_IN_A_ROW:
+        if in_a_row >= self._job.training.max_bad_steps:
             raise TrainingError(
                 f"the loss or a gradient was not finite in the last {in_a_row} steps,"
                 f" up to step {self.state.step}. Those steps changed nothing, and the"
@@ -210,6 +247,18 @@ class TrainingLoop:
                 " training.optimizer.dense.clip_norm, or look for infinite numeric"
                 " features"
             )
+
+    def _warn_of_lonely_contexts(self, means: dict[str, float]) -> None:
+        for name, share in means.items():
+            lonely = name.endswith(_CONTEXTS_WITH_PAIRS) and share < _ENOUGH_CONTEXTS
+            if lonely and name not in self._warned:
+                self._warned.add(name)
+                self._progress.write(
+                    f"warning: {name} is {share:.2f}: of the contexts in a batch only"
+                    " that share holds a positive and a negative row, so most rows give"
+                    " the ranking loss nothing to compare. Use larger batches, a"
+                    " coarser context, or keep more negatives"
+                )
 
     def _evaluate(self) -> dict[str, float]:
         """Scores the validation split; returns what callbacks see of it."""
@@ -233,6 +282,7 @@ class TrainingLoop:
         return logs
 
     def _checkpoint(self) -> None:
+        self._check_skipped()  # after hopeless steps none is written
         self._update(loss_sums=self._step.sums(), epoch_loss_sums=self._epoch_sums)
         self._run.checkpoints.write(self.state, self._assembly.variables)
         self._written = self.state.step
@@ -252,6 +302,15 @@ def _added(first: list[float], second: list[float]) -> list[float]:
     if not first or not second:
         return list(first or second)
     return [a + b for a, b in zip(first, second, strict=True)]
+
+
+def _watches_batches(callback: keras.callbacks.Callback) -> bool:
+    # Attributes of the instance count too: LambdaCallback sets its hooks there.
+    return any(
+        getattr(getattr(callback, hook), "__func__", None)
+        is not getattr(keras.callbacks.Callback, hook)
+        for hook in _BATCH_HOOKS
+    )
 
 
 def _callback_logs(metrics: dict[str, Any]) -> dict[str, float]:

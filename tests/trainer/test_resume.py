@@ -48,15 +48,21 @@ def differing(first, second):
     return sorted(n for n in first.keys() | second.keys() if first[n] != second[n])
 
 
+SCHEDULE = "{name: cosine, warmup_steps: 3, decay_steps: 5}"
+
+
 def test_every_step_of_a_small_run(tmp_path, deterministic):
-    """With dropout; the compiled step is shared, so that this stays quick."""
+    """With dropout, schedules and clipping; the compiled step is shared, so that this
+    stays quick."""
     job = small_job(
         tmp_path,
         "training.batch_size=32",
         "training.epochs=2",
         "training.checkpoint_every=1",
         "training.keep_checkpoints=99",
-        "training.optimizer.embeddings.name=lazy_adam",
+        f"training.optimizer.dense={{clip_norm: 0.1, schedule: {SCHEDULE}}}",
+        "training.optimizer.embeddings={name: lazy_adam, clip_norm: 0.1,"
+        f" weight_decay: 0.1, schedule: {SCHEDULE}}}",
     )
     small_example_set(job)
     prepare_devices(job.training)
