@@ -16,6 +16,12 @@ pairs weigh, and one without any pair weighs nothing:
 
 Contexts therefore give what separate batches would, averaged by the weight of their
 pairs (their positives, their rows).
+
+Over replicas, a loss whose rows see each other (`in_batch`) is given the gathered rows
+of all of them, and its results for a replica's own rows are that replica's share. Where
+the cost grows faster than the batch (`takes_own`), `per_example` has one more keyword,
+`own`: the place of the own rows in the batch (`trainer.collectives.Share`). It then
+computes and returns these rows alone, as anchors, against all rows.
 """
 
 from typing import Any, ClassVar
@@ -41,12 +47,14 @@ class Loss(keras.losses.Loss):  # type: ignore[misc]
             need not show each other their rows.
         true_logits: whether the loss takes probabilities for what they are, so that
             down-sampling is undone by weights of 1/r where others see a logit shift.
+        takes_own: whether `per_example` takes `own`, the rows to compute alone.
     """
 
     extras: ClassVar[tuple[str, ...]] = ()
     two_logits: ClassVar[bool] = False
     in_batch: ClassVar[bool] = True
     true_logits: ClassVar[bool] = False
+    takes_own: ClassVar[bool] = False
 
     def per_example(
         self,
