@@ -44,7 +44,7 @@ class CombinedPair(Combined):
         mask: tf.Tensor | None,
         contexts: tf.Tensor | None,
     ) -> tf.Tensor:
-        """Returns what `RankNet` does."""
+        """Returns RankNet."""
         return self._ranknet.per_example(
             logits, labels, weights=weights, mask=mask, contexts=contexts
         )

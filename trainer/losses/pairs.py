@@ -1,18 +1,31 @@
-"""Sums over pairs of a positive and a negative row, in bounded memory.
+"""Sums over pairs of a positive and a negative row, in the cheapest of three ways.
 
-Legend: P positives, Q negatives. No [B, B] matrix is made: positives are taken a tile
-at a time against all negatives, forward and backward.
+Legend: P positives, Q negatives. All ways are exact to what float32 resolves, and none
+makes a [B, B] matrix. What they cost decides, at run time:
+
+    PairMatrix      all pairs of a batch, in proportion to P Q
+    PairLists       the pairs of many small contexts, in proportion to their number
+    ChebyshevPairs  any, in proportion to P + Q
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import tensorflow as tf
 
+from trainer.losses.chebyshev import ChebyshevPairs
+from trainer.losses.pair_lists import PairLists
+from trainer.losses.pair_matrix import PairMatrix
+from trainer.losses.segments import Segments
+
 __all__ = ["logistic_pair_sums"]
 
-# Pairs of a tile: 4 MiB of float32, which stays near the caches of a CPU.
-TILE = 2**20
+# What interpolation costs, in pairs of a matrix, measured on a CPU: at the least, and
+# for each row.
+FIXED_COST = 50_000
+ROW_COST = 10
+# In pairs of a list, for each row.
+LISTED_ROW_COST = 10
 
 
 def logistic_pair_sums(
@@ -34,81 +47,124 @@ def logistic_pair_sums(
     Returns:
         float32 [P], differentiable once with respect to both kinds of logits.
     """
-
-    def same_context(start: tf.Tensor, stop: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-        if positive_contexts is None or negative_contexts is None:
-            return values
-        same = positive_contexts[start:stop, tf.newaxis] == negative_contexts
-        return tf.where(same, values, tf.zeros_like(values))
+    weights = tf.cast(tf.stop_gradient(weights), tf.float64)
+    if positive_contexts is None or negative_contexts is None:
+        choice, ways = _whole_batch(tf.size(positives), tf.size(negatives))
+    else:
+        choice, ways = _inside_contexts(positive_contexts, negative_contexts)
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def sums(positives: tf.Tensor, negatives: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        def forward(start: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
-            values = tf.nn.softplus(negatives - positives[start:stop, tf.newaxis])
-            return tf.linalg.matvec(same_context(start, stop, values), weights)
+        def chosen(function: Callable[["_Pairs"], tf.Tensor]) -> tf.Tensor:
+            branches = [lambda w=way: function(w(positives, negatives)) for way in ways]
+            return tf.switch_case(choice, branches)
+
+        values, slopes = tf.unstack(chosen(lambda x: x.of_positives(weights)), axis=1)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            def backward(
-                start: tf.Tensor, stop: tf.Tensor, total: tf.Tensor
-            ) -> tuple[tf.Tensor, tf.Tensor]:
-                slopes = tf.sigmoid(negatives - positives[start:stop, tf.newaxis])
-                slopes = same_context(start, stop, slopes)
-                to_positives = -tf.linalg.matvec(slopes, weights)
-                to_negatives = tf.linalg.matvec(
-                    slopes, upstream[start:stop], transpose_a=True
-                )
-                return to_positives, total + to_negatives
+            to_negatives = chosen(lambda pairs: pairs.of_negatives(upstream))
+            return -slopes * upstream, weights * to_negatives
 
-            slopes, total = _tiles_with_total(backward, positives, negatives)
-            return slopes * upstream, total * weights
+        return values, gradient
 
-        return _tiles(forward, positives, negatives), gradient
-
-    return sums(positives, negatives)
+    values = sums(tf.cast(positives, tf.float64), tf.cast(negatives, tf.float64))
+    return tf.cast(values, tf.float32)
 
 
-def _tile_size(negatives: tf.Tensor) -> tf.Tensor:
-    return tf.maximum(TILE // tf.maximum(tf.size(negatives), 1), 1)
+class _Pairs(Protocol):
+    def of_positives(self, weights: tf.Tensor) -> tf.Tensor:
+        """Returns sum_j v_j softplus(z_j - z_i), and the same of sigmoid: [P, 2]."""
+        ...
+
+    def of_negatives(self, weights: tf.Tensor) -> tf.Tensor:
+        """Returns sum_i u_i sigmoid(z_j - z_i): [Q]."""
+        ...
 
 
-def _tiles(
-    function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    positives: tf.Tensor,
-    negatives: tf.Tensor,
-) -> tf.Tensor:
-    """Concatenates `function(start, stop)` over tiles of the positives."""
-
-    def with_total(
-        start: tf.Tensor, stop: tf.Tensor, total: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        return function(start, stop), total
-
-    return _tiles_with_total(with_total, positives, negatives)[0]
+_Way = Callable[[tf.Tensor, tf.Tensor], _Pairs]
 
 
-def _tiles_with_total(
-    function: Callable[..., tuple[tf.Tensor, tf.Tensor]],
-    positives: tf.Tensor,
-    negatives: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """As `_tiles`, with a sum [Q] carried along."""
-    count, size = tf.size(positives), _tile_size(negatives)
-    parts = tf.TensorArray(
-        tf.float32, size=0, dynamic_size=True, infer_shape=False, element_shape=[None]
-    )
+def _whole_batch(
+    positives: tf.Tensor, negatives: tf.Tensor
+) -> tuple[tf.Tensor, Sequence[_Way]]:
+    """Returns the ways to pair so many rows, and the index of the best."""
+    positives, negatives = tf.cast(positives, tf.int64), tf.cast(negatives, tf.int64)
+    dear = positives * negatives > FIXED_COST + ROW_COST * (positives + negatives)
+    return tf.cast(dear, tf.int32), [PairMatrix, ChebyshevPairs]
 
-    def step(
-        tile: tf.Tensor, start: tf.Tensor, parts: tf.TensorArray, total: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.Tensor]:
-        stop = tf.minimum(start + size, count)
-        part, total = function(start, stop, total)
-        return tile + 1, stop, parts.write(tile, part), total
 
-    _, _, parts, total = tf.while_loop(
-        # At least one tile, for an empty list of tiles has no type.
-        lambda tile, start, parts, total: (start < count) | (tile == 0),
-        step,
-        (0, 0, parts, tf.zeros_like(negatives)),
-        parallel_iterations=1,
-    )
-    return tf.reshape(parts.concat(), tf.shape(positives)), total
+def _inside_contexts(
+    positives: tf.Tensor, negatives: tf.Tensor
+) -> tuple[tf.Tensor, Sequence[_Way]]:
+    """Returns the ways to pair rows of such contexts, and the index of the best.
+
+    The pairs of small contexts are listed, in the others it is interpolated.
+    """
+    rows = tf.size(positives)
+    segments = Segments(tf.concat([positives, negatives], axis=0))
+    indices = tf.convert_to_tensor(segments.indices)
+    first, second = indices[:rows], indices[rows:]
+    counts = [
+        tf.math.unsorted_segment_sum(tf.ones_like(i, tf.int64), i, segments.count)
+        for i in (first, second)
+    ]
+    small = counts[0] * counts[1] <= LISTED_ROW_COST * (counts[0] + counts[1])
+    choice = tf.where(tf.reduce_all(small), 0, tf.where(tf.reduce_any(small), 1, 2))
+
+    def listed(positives: tf.Tensor, negatives: tf.Tensor) -> _Pairs:
+        return PairLists(positives, negatives, first, second)
+
+    def mixed(positives: tf.Tensor, negatives: tf.Tensor) -> _Pairs:
+        return _SplitPairs(positives, negatives, first, second, small)
+
+    def interpolated(positives: tf.Tensor, negatives: tf.Tensor) -> _Pairs:
+        return ChebyshevPairs(positives, negatives, first, second)
+
+    return choice, [listed, mixed, interpolated]
+
+
+class _SplitPairs:
+    """The pairs of small contexts listed, those of the others interpolated.
+
+    Args:
+        positives: float64 [P].
+        negatives: float64 [Q].
+        first: contexts of the positives as numbers from 0 on, int32 [P].
+        second: those of the negatives, int32 [Q].
+        small: bool [contexts].
+    """
+
+    def __init__(
+        self,
+        positives: tf.Tensor,
+        negatives: tf.Tensor,
+        first: tf.Tensor,
+        second: tf.Tensor,
+        small: tf.Tensor,
+    ) -> None:
+        self._parts: list[tuple[_Pairs, tf.Tensor, tf.Tensor]] = []
+        self._sizes = tf.size(positives), tf.size(negatives)
+        for kind, contexts in ((PairLists, small), (ChebyshevPairs, ~small)):
+            i = tf.where(tf.gather(contexts, first))[:, 0]
+            j = tf.where(tf.gather(contexts, second))[:, 0]
+            pairs = kind(
+                tf.gather(positives, i),
+                tf.gather(negatives, j),
+                tf.gather(first, i),
+                tf.gather(second, j),
+            )
+            self._parts.append((pairs, i, j))
+
+    def of_positives(self, weights: tf.Tensor) -> tf.Tensor:
+        total = tf.zeros(tf.stack([self._sizes[0], 2]), tf.float64)
+        for pairs, i, j in self._parts:
+            part = pairs.of_positives(tf.gather(weights, j))
+            total = tf.tensor_scatter_nd_update(total, i[:, tf.newaxis], part)
+        return total
+
+    def of_negatives(self, weights: tf.Tensor) -> tf.Tensor:
+        total = tf.zeros(self._sizes[1], tf.float64)
+        for pairs, i, j in self._parts:
+            part = pairs.of_negatives(tf.gather(weights, i))
+            total = tf.tensor_scatter_nd_update(total, j[:, tf.newaxis], part)
+        return total

@@ -5,13 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainer.losses.base import Loss, apply_mask, as_float32, row_mask, rows_left
+from trainer.losses.base import Loss
 from trainer.losses.pairs import logistic_pair_sums
+from trainer.losses.rows import normalized, ranking_rows
+from trainer.losses.segments import Segments
 
 __all__ = ["RankNet"]
-
-# Differences and sums of clipped logits stay finite; sigmoid is flat long before.
-LARGEST_LOGIT = 1e30
 
 
 @keras.saving.register_keras_serializable(package="pairstream")
@@ -20,7 +19,7 @@ class RankNet(Loss):
 
     W+ and W- are the weights of the positives and of the negatives together; with
     contexts, W+ W- becomes the weight of the pairs inside a context. Without any pair
-    the loss is 0. Pairs are those of this replica's batch.
+    the loss is 0. All pairs of the batch count, in time O(B).
     """
 
     def __init__(self, *, name: str = "ranknet", **arguments: Any) -> None:
@@ -36,55 +35,50 @@ class RankNet(Loss):
         contexts: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Returns, for positives, n w_i sum_j w_j softplus(z_j - z_i) / (W+ W-)."""
-        logits, labels = as_float32(logits), as_float32(labels)
-        left = row_mask(logits, mask)
-        positive = tf.where(left & (labels > 0.5))
-        negative = tf.where(left & (labels <= 0.5))
-        if weights is None:
-            weights = tf.ones_like(logits)
-        weights = tf.stop_gradient(weights)
-        positive_weights = _normalized(tf.gather_nd(weights, positive))
-        negative_weights = _normalized(tf.gather_nd(weights, negative))
-        logits = _clipped(apply_mask(logits, mask))
-        pair_contexts = []
+        rows = ranking_rows(logits, labels, weights, mask)
+        # Rows without weight form no pairs; among them are those masked out.
+        heavy, positive = rows.weights > 0.0, rows.labels > 0.5
+        above = tf.where(heavy & positive)[:, 0]
+        below = tf.where(heavy & ~positive)[:, 0]
+        above_weights = normalized(tf.gather(rows.weights, above))
+        below_weights = normalized(tf.gather(rows.weights, below))
+        groups = []
         if contexts is not None:
-            pair_contexts = [tf.gather_nd(contexts, i) for i in (positive, negative)]
+            groups = [tf.gather(contexts, above), tf.gather(contexts, below)]
         sums = logistic_pair_sums(
-            tf.gather_nd(logits, positive),
-            tf.gather_nd(logits, negative),
-            negative_weights,
-            *pair_contexts,
+            tf.gather(rows.logits, above),
+            tf.gather(rows.logits, below),
+            below_weights,
+            *groups,
         )
-        share = tf.constant(1.0)
+        losses = rows.count * sums * above_weights
         if contexts is not None:
-            share = _weight_of_pairs(positive_weights, negative_weights, *pair_contexts)
-        losses = tf.math.divide_no_nan(sums * positive_weights, share)
-        losses *= rows_left(logits, mask)
-        return tf.scatter_nd(positive, losses, tf.shape(logits, out_type=tf.int64))
-
-
-def _normalized(weights: tf.Tensor) -> tf.Tensor:
-    """Returns weights that sum up to 1, or are all 0."""
-    weights = tf.math.divide_no_nan(weights, tf.reduce_max(weights, keepdims=True))
-    return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))
-
-
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _clipped(logits: tf.Tensor) -> tuple[tf.Tensor, Any]:
-    """Clips the value and lets the gradient through: it is right beyond the limit."""
-    return tf.clip_by_value(logits, -LARGEST_LOGIT, LARGEST_LOGIT), lambda dy: dy
+            share = _weight_of_pairs(above_weights, below_weights, *groups)
+            losses = tf.math.divide_no_nan(losses, share)
+        shape = tf.shape(rows.labels, out_type=tf.int64)
+        return tf.scatter_nd(above[:, tf.newaxis], losses, shape)
 
 
 def _weight_of_pairs(
-    positive_weights: tf.Tensor,
-    negative_weights: tf.Tensor,
-    positive_contexts: tf.Tensor,
-    negative_contexts: tf.Tensor,
+    above_weights: tf.Tensor,
+    below_weights: tf.Tensor,
+    above: tf.Tensor,
+    below: tf.Tensor,
 ) -> tf.Tensor:
-    """Returns the sum of w_i w_j over the pairs inside a context, in O(P + Q)."""
-    both = tf.concat([positive_contexts, negative_contexts], axis=0)
-    distinct, segments = tf.unique(both)
-    count, split = tf.size(distinct), tf.size(positive_contexts)
-    positive = tf.math.unsorted_segment_sum(positive_weights, segments[:split], count)
-    negative = tf.math.unsorted_segment_sum(negative_weights, segments[split:], count)
-    return tf.reduce_sum(positive * negative)
+    """Returns the sum of w_i w_j over the pairs inside a context, in O(P + Q).
+
+    Args:
+        above_weights: float32 [P], of the positives.
+        below_weights: float32 [Q], of the negatives.
+        above: contexts of the positives, int64 [P].
+        below: contexts of the negatives, int64 [Q].
+    """
+    segments = Segments(tf.concat([above, below], axis=0))
+    above_sums, below_sums = (
+        segments.sum(tf.concat(parts, axis=0))
+        for parts in (
+            (above_weights, tf.zeros_like(below_weights)),
+            (tf.zeros_like(above_weights), below_weights),
+        )
+    )
+    return tf.reduce_sum(above_sums * below_sums)
