@@ -85,7 +85,6 @@ class JointRankingCalibration(Section):
     weight: PositiveFloat = 1.0
     alpha: Share = 0.9
     beta: PositiveFloat = 1.0
-    beta: PositiveFloat = 1.0
     context: Context = "batch"
 
 
@@ -96,7 +95,6 @@ class Focal(Section):
     weight: PositiveFloat = 1.0
     gamma: NonNegativeFloat = 2.0
     beta: PositiveFloat = 1.0
-    beta: PositiveFloat = 1.0
 
 
 class BalancedFocal(Section):
@@ -105,7 +103,6 @@ class BalancedFocal(Section):
     name: Literal["focal_balanced"]
     weight: PositiveFloat = 1.0
     gamma: NonNegativeFloat = 2.0
-    beta: PositiveFloat = 1.0
     beta: PositiveFloat = 1.0
 
 

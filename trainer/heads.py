@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from trainer.layers.mlp import dense
 
-__all__ = ["HEADS", "SingleLogit", "build_head"]
+__all__ = ["HEADS", "SingleLogit", "TwoLogits", "build_head"]
 
 
 class SingleLogit(keras.layers.Layer):  # type: ignore[misc]
@@ -61,7 +61,49 @@ class SingleLogit(keras.layers.Layer):  # type: ignore[misc]
         return outputs - log_keep_rate
 
 
-HEADS: dict[str, Any] = {"single_logit": SingleLogit}
+class TwoLogits(keras.layers.Layer):  # type: ignore[misc]
+    """A logit z0 of no click and a logit z1 of a click, with p = sigmoid(z1 - z0).
+
+    JRC trains on both; what is served is the one probability, as of any other head.
+
+    Args:
+        width: of the hidden vector.
+        from_score: must be False: a score is one number.
+    """
+
+    def __init__(self, width: int, *, from_score: bool, name: str, seed: int) -> None:
+        super().__init__(name=name)
+        if from_score:
+            raise ValueError(f"{name}: two logits need a hidden vector, not a score")
+        self._dense = dense(2, width, name=f"{name}_logits", seed=seed)
+        self.built = True
+
+    def call(self, hidden: tf.Tensor) -> tf.Tensor:
+        """Maps float32 [B, width] to [B, 2], the true logits of no click and click."""
+        return self._dense(hidden)
+
+    def start_at(self, logit: float) -> None:
+        """Sets the biases, so that a fresh model predicts about sigmoid(`logit`)."""
+        self._dense.bias.assign([-0.5 * logit, 0.5 * logit])
+
+    def logit(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns z1 - z0, float32 [B], of the outputs of `call`."""
+        return outputs[:, 1] - outputs[:, 0]
+
+    def sampled(self, outputs: tf.Tensor, log_keep_rate: tf.Tensor) -> tf.Tensor:
+        """Returns the outputs as seen where negatives were kept at rate r(x).
+
+        Sampling thins p(x | no click) alone, so z0 becomes z0 + ln r and z1 stays; the
+        logit z1 - z0 is then z - ln r, as of a single logit.
+
+        Args:
+            outputs: of `call`.
+            log_keep_rate: float32 [B], ln r of each row.
+        """
+        return outputs + tf.stack([log_keep_rate, tf.zeros_like(log_keep_rate)], axis=1)
+
+
+HEADS: dict[str, Any] = {"single_logit": SingleLogit, "two_logits": TwoLogits}
 
 
 def build_head(

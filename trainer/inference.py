@@ -83,7 +83,7 @@ class InferenceModel(keras.Model):  # type: ignore[misc]
         Returns:
             The true logits by task, float32 [B]: no shift is in them.
         """
-        outputs = self.outputs(self.embed(features), training=training)
+        outputs = self.outputs(self.hidden(self.embed(features), training=training))
         return {task: self._heads[task].logit(x) for task, x in outputs.items()}
 
     def embed(self, features: Mapping[str, tf.Tensor]) -> EmbeddedGroups:
@@ -91,11 +91,12 @@ class InferenceModel(keras.Model):  # type: ignore[misc]
         groups: EmbeddedGroups = self._embedding(dict(features))
         return groups
 
-    def outputs(
-        self, groups: EmbeddedGroups, training: bool = False
-    ) -> dict[str, tf.Tensor]:
-        """Returns the outputs of each task's head."""
-        hidden = self._backbone(groups, training=training)
+    def hidden(self, groups: EmbeddedGroups, training: bool = False) -> tf.Tensor:
+        """Returns the last hidden vectors [B, width], from which all heads predict."""
+        return self._backbone(groups, training=training)
+
+    def outputs(self, hidden: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the outputs of each task's head for hidden vectors [B, width]."""
         return {task: head(hidden) for task, head in self._heads.items()}
 
 

@@ -6,13 +6,11 @@ import keras
 import tensorflow as tf
 
 from configs.job import Job
-from configs.layout import LABELS, NEGATIVE_KEEP_RATE, layout_of
-from configs.model import Task
+from configs.layout import LABELS
 from trainer.auxiliary.registry import build_auxiliary
 from trainer.collectives import global_sum
 from trainer.inference import InferenceModel
-from trainer.losses.base import Loss, mean_loss
-from trainer.losses.registry import build_loss
+from trainer.task_losses import TaskLosses
 
 __all__ = ["TrainingModel"]
 
@@ -20,11 +18,10 @@ Batch = Mapping[str, tf.Tensor]
 
 
 class TrainingModel(keras.Model):  # type: ignore[misc]
-    """Gives the losses of a batch.
+    """Gives the losses of a batch: those of each task, and the auxiliary tasks.
 
-    Of the down-sampling correction: with `logit_shift` the losses see z - ln r(x),
-    z being the true logit; with `weights` they see z, and rows whose sampled label is
-    0 weigh 1/r. A task with `given` learns from the rows where that label is 1.
+    A task with `given` learns from the rows where that label is 1. How down-sampling is
+    corrected, and what losses see of other replicas, `TaskLosses` says.
 
     Args:
         inference: the model that will be served; its variables are part of this one.
@@ -39,10 +36,9 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         super().__init__(name="training")
         self.inference = inference
         self._job = job
-        self._labels = layout_of(job).labels
-        self._task_terms: dict[str, list[tuple[str, float, Loss]]] = {
-            task: [(x.name, x.weight, build_loss(x)) for x in section.losses]
-            for task, section in job.model.tasks.items()
+        self._task_losses = {
+            task: TaskLosses(job, task, inference.heads[task])
+            for task in job.model.tasks
         }
         seed = job.training.seed if seed is None else seed
         self._auxiliary = {
@@ -82,10 +78,9 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         """Returns the total loss, and its components before their weights.
 
         Under a strategy each value is this replica's share, and the shares sum up to
-        the value of the global batch: pointwise terms exactly, with the number of rows
-        of all replicas as denominator; ranking and auxiliary terms as the replicas'
-        own values, each weighted by its share of the rows. A batch without rows
-        gives 0.
+        the value of the global batch: terms that compare rows see those of all
+        replicas, and the number of rows of all replicas is the denominator. A batch
+        without rows gives 0.
 
         Args:
             batch: all keys of `configs.layout`.
@@ -93,53 +88,29 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
 
         Returns:
             float32 scalars: `loss`, `TASK/LOSS` and `auxiliary/NAME`. `loss` is the sum
-            of the components, each times the weight of the loss and of the task.
+            of these, each times the weight of the loss and of the task. Besides, with
+            losses inside contexts, `TASK/contexts_with_pairs`: the share of contexts
+            that hold a positive and a negative row, which is no part of the loss.
         """
         groups = self.inference.embed(batch)
-        outputs = self.inference.outputs(groups, training=training)
+        hidden = self.inference.hidden(groups, training=training)
+        outputs = self.inference.outputs(hidden)
         losses: dict[str, tf.Tensor] = {}
+        logged: dict[str, tf.Tensor] = {}
         total = tf.constant(0.0)
         for task, section in self._job.model.tasks.items():
-            values = self._values_of(task, section, outputs[task], batch)
-            for (name, weight, _), value in zip(
-                self._task_terms[task], values, strict=True
-            ):
-                losses[f"{task}/{name}"] = value
-                total += section.weight * weight * value
+            values, others = self._task_losses[task](outputs[task], hidden, batch)
+            for loss in section.losses:
+                losses[f"{task}/{loss.name}"] = values[loss.name]
+                total += section.weight * loss.weight * values[loss.name]
+            logged |= {f"{task}/{name}": value for name, value in others.items()}
         if self._auxiliary:
             share = _share_of_rows(batch)
             for config in self._job.model.auxiliary:
                 value = share * self._auxiliary[config.name](groups, dict(batch))
                 losses[f"auxiliary/{config.name}"] = value
                 total += config.weight * value
-        return {"loss": total, **losses}
-
-    def _values_of(
-        self, task: str, section: Task, outputs: tf.Tensor, batch: Batch
-    ) -> list[tf.Tensor]:
-        labels = self._label(task, batch)
-        mask = None
-        if section.given is not None:
-            mask = self._label(section.given, batch) > 0.5
-        correction = self._job.correction(task)
-        keep_rate, weights = batch[NEGATIVE_KEEP_RATE], None
-        if correction == "logit_shift":
-            head = self.inference.heads[task]
-            outputs = head.sampled(outputs, tf.math.log(keep_rate))
-        elif correction == "weights":
-            kept = self._label(self._job.sampled_label, batch) > 0.5
-            weights = tf.where(kept, 1.0, 1.0 / keep_rate)
-        counted = tf.ones_like(labels) if mask is None else tf.cast(mask, tf.float32)
-        rows = global_sum(tf.reduce_sum(counted))
-        return [
-            mean_loss(
-                loss.per_example(outputs, labels, weights=weights, mask=mask), rows
-            )
-            for _, _, loss in self._task_terms[task]
-        ]
-
-    def _label(self, name: str, batch: Batch) -> tf.Tensor:
-        return batch[LABELS][:, self._labels.index(name)]
+        return {"loss": total, **losses, **logged}
 
 
 def _share_of_rows(batch: Batch) -> tf.Tensor:
