@@ -66,3 +66,20 @@ def test_share_of_contexts_with_pairs() -> None:
     assert float(contexts_with_pairs(labels, heavy, contexts)) == 1.0
     assert float(contexts_with_pairs(labels, tf.ones(6), None)) == 1.0
     assert float(contexts_with_pairs(labels, tf.zeros(6), contexts)) == 0.0
+
+
+def test_a_large_context_loses_no_digits() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(size=100_000).astype(np.float32)
+    weights = random.uniform(0.2, 3.0, 100_000).astype(np.float32)
+    variable = tf.constant(values)
+    with tf.GradientTape() as tape:
+        tape.watch(variable)
+        segments = Segments(tf.zeros(100_000, tf.int64))
+        spread = segments.spread(segments.logsumexp(variable, weights))
+        mean = tf.reduce_mean(spread)
+    terms = weights * np.exp(values.astype(np.float64))
+    assert float(mean) == pytest.approx(np.log(terms.sum()), rel=1e-6)
+    np.testing.assert_allclose(
+        tape.gradient(mean, variable), terms / terms.sum(), rtol=3e-6
+    )
