@@ -1,12 +1,14 @@
 """A source of batches over the files of an example set.
 
-A batch is a function of (seed, epoch, row): the shards of a split are read one after
-another in an order that depends on seed and epoch, and a position names the row of that
-order at which to go on. Rows inside a shard are in the random order in which
-preprocessing wrote them, so nothing else is shuffled.
+A batch is a function of (seed, epoch, row): the shards of a split are read in an order
+that depends on seed and epoch, their rows are shuffled in blocks by a hash of the same
+(`trainer.inputs.records`), and a position names the row of that order at which to go
+on. Going on reads the block that holds the row, and passes over what lies before it in
+its shards.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,13 +21,17 @@ from configs.manifest import ExampleSplit, Manifest, Shard
 from trainer.inputs.diagnosis import explain_damage
 from trainer.inputs.example_set import check_fits, open_manifest, split_of
 from trainer.inputs.examples import Batch, parse_examples
-from trainer.inputs.filesystems import join
+from trainer.inputs.records import BlockShuffle, ordered_batches, shuffled_batches
 
 __all__ = ["ExampleFiles", "Position"]
 
 _PREFETCHED = 2
 """Batches made ahead. A number, because tf.data's autotuning stalls at the end of a
 dataset for up to several seconds on a busy machine."""
+
+_PARSED_AT_ONCE = min(8, max(1, len(os.sched_getaffinity(0)) // 4))
+"""Batches parsed side by side. One thread parses far more rows than two cores can train
+on; only where many cores (and so a GPU) train would it be too few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +56,14 @@ class ExampleFiles:
         job: whose features the rows must have.
         batch_size: rows of a batch over all devices; the last one of an epoch may be
             smaller.
-        shares: devices; each batch comes as so many parts, of equal size but for the
-            last ones, which may have fewer rows or none.
-        seed: of the order of shards; None keeps the order of the manifest.
+        shares: devices of all workers; each batch is cut into so many parts, of equal
+            size but for the last ones, which may have fewer rows or none.
+        workers: processes that divide the shares among them, as many to each.
+        worker: number of this process; only its shares are parsed and yielded.
+        seed: of the order of shards and of rows inside blocks; None keeps the order of
+            the manifest.
+        block: rows of a shuffled block; 0 keeps the order inside shards, as no seed
+            does. Rows of a context that losses of the job compare stay side by side.
         any_sampling: see `check_fits`.
 
     Raises:
@@ -68,7 +79,10 @@ class ExampleFiles:
         *,
         batch_size: int,
         shares: int = 1,
+        workers: int = 1,
+        worker: int = 0,
         seed: int | None = None,
+        block: int = 0,
         any_sampling: bool = False,
     ) -> None:
         self.folder = folder
@@ -79,12 +93,28 @@ class ExampleFiles:
         self.layout: ExampleLayout = layout_of(job)
         self.batch_size = batch_size
         self._shares = shares
+        own = shares // workers
+        self._own = range(worker * own, (worker + 1) * own)
         self._seed = seed
+        self._shuffle = _block_shuffle(self.layout, job.context, seed, block)
 
     @property
     def rows(self) -> int:
         """Rows of an epoch."""
         return self.split.rows
+
+    @property
+    def order(self) -> str:
+        """What the order of rows depends on besides files and seed, in words."""
+        if self._shuffle is None:
+            return "shards"
+        kept = self._shuffle.context
+        together = "" if kept is None else f", each {self.layout.ids[kept]} together"
+        return f"blocks of {self._shuffle.rows} rows{together}"
+
+    def rows_at(self, row: int) -> int:
+        """Returns the rows, over all devices, of the batch that begins at `row`."""
+        return min(self.batch_size, self.rows - row)
 
     @property
     def digest(self) -> str:
@@ -95,11 +125,13 @@ class ExampleFiles:
     @property
     def element_spec(self) -> tuple[dict[str, tf.TensorSpec], ...]:
         """The type of what `batches` yields."""
-        spec = self._dataset([], 0).element_spec
-        return tuple(spec)
+        _, *parts = self._dataset([], Position()).element_spec
+        return tuple(parts)
 
     def batches(self, position: Position | None = None) -> Iterator[tuple[Batch, ...]]:
-        """Yields the batches of an epoch from `position` on, one part per device.
+        """Yields the batches of an epoch from `position` on.
+
+        A batch is a tuple of parts, one for each device of this worker.
 
         Raises:
             DataError: if a file turns out to be damaged or to have another number of
@@ -107,12 +139,13 @@ class ExampleFiles:
         """
         position = position or Position()
         shards = self.shards_of(position.epoch)
-        first, skipped = _locate(shards, position.row)
         row = position.row
         try:
-            for parts in self._dataset(shards[first:], skipped):
-                row += sum(int(part["labels"].shape[0]) for part in parts)
-                yield parts
+            for rows, *parts in self._dataset(shards, position):
+                if int(rows) != self.rows_at(row):
+                    raise self._wrong_count(shards, row + int(rows))
+                row += int(rows)
+                yield tuple(parts)
         except (tf.errors.OpError, UnicodeDecodeError) as error:
             raise explain_damage(self.folder, shards, self.layout, error) from error
         if row != self.rows:
@@ -129,30 +162,33 @@ class ExampleFiles:
             shards, key=lambda s: hashlib.sha256((prefix + s.path).encode()).digest()
         )
 
-    def _dataset(self, shards: list[Shard], skipped: int) -> tf.data.Dataset:
-        paths = [join(self.folder, shard.path) for shard in shards]
-        zipped = any(path.endswith(".gz") for path in paths)
-        records = tf.data.TFRecordDataset(
-            tf.constant(paths, tf.string), compression_type="GZIP" if zipped else ""
+    def _dataset(self, shards: list[Shard], position: Position) -> tf.data.Dataset:
+        """Yields the rows of each whole batch, and its parts for this worker."""
+        where = (self.folder, shards, position.row, self.batch_size)
+        if self._shuffle is None or not shards:
+            serialized = ordered_batches(*where)
+        else:
+            serialized = shuffled_batches(
+                *where, epoch=position.epoch, shuffle=self._shuffle
+            )
+        batches = serialized.map(
+            self._parse, num_parallel_calls=_PARSED_AT_ONCE, deterministic=True
         )
-        if skipped:
-            records = records.skip(skipped)
-        batches = records.batch(self.batch_size).map(self._parse)
         options = tf.data.Options()
         options.autotune.enabled = False
         options.deterministic = True
         return batches.prefetch(_PREFETCHED).with_options(options)
 
-    def _parse(self, serialized: tf.Tensor) -> tuple[Batch, ...]:
-        if self._shares == 1:
-            return (parse_examples(serialized, self.layout),)
+    def _parse(self, serialized: tf.Tensor) -> tuple[tf.Tensor | Batch, ...]:
+        """Returns the rows of the whole batch, then the own parts."""
         # Every batch is cut alike, so that a device's part depends on the batch alone.
         rows = tf.size(serialized)
         share = (rows + self._shares - 1) // self._shares
-        return tuple(
+        parts = (
             parse_examples(serialized[k * share : (k + 1) * share], self.layout)
-            for k in range(self._shares)
+            for k in self._own
         )
+        return rows, *parts
 
     def _wrong_count(self, shards: list[Shard], row: int) -> DataError:
         damage = explain_damage(self.folder, shards, self.layout, None)
@@ -162,10 +198,14 @@ class ExampleFiles:
         )
 
 
-def _locate(shards: list[Shard], row: int) -> tuple[int, int]:
-    """Returns the shard that holds `row`, and the rows of it that come before."""
-    for number, shard in enumerate(shards):
-        if row < shard.rows:
-            return number, row
-        row -= shard.rows
-    return len(shards), row
+def _block_shuffle(
+    layout: ExampleLayout, context: str | None, seed: int | None, block: int
+) -> BlockShuffle | None:
+    if seed is None or not block:
+        return None
+    return BlockShuffle(
+        seed=seed,
+        rows=block,
+        context=None if context is None else layout.ids.index(context),
+        ids=len(layout.ids),
+    )
