@@ -113,7 +113,7 @@ class CombinedContrastive(Section):
     weight: PositiveFloat = 1.0
     alpha: Share = 0.9
     beta: PositiveFloat = 1.0
-    temperature: PositiveFloat = 0.1
+    temperature: Annotated[float, Field(ge=0.003)] = 0.1
     context: Context = "batch"
 
 

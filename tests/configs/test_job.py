@@ -16,6 +16,15 @@ LOGISTIC = {
     "model.auxiliary": [],
 }
 
+CLICK = "model.tasks.click"
+SESSION = {"ids.session": "session_id"}
+
+
+def losses(*names: str, **keys: Any) -> dict[str, Any]:
+    """Changes the losses of the task click to these, each with `keys`."""
+    return {f"{CLICK}.losses": [{"name": name, **keys} for name in names]}
+
+
 # Changes of a valid job, and words that the message must have.
 REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     # embeddings
@@ -152,6 +161,55 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
         {"model.tasks.click.losses": [{"name": "bce"}, {"name": "combined_pair"}]},
         ["each contain a binary cross-entropy"],
     ),
+    (losses("bce", "pwiser"), ["losses.1.conversion: is missing"]),
+    (
+        {f"{CLICK}.losses": [{"name": "jrc"}, {"name": "rcr"}], f"{CLICK}.head": "x"},
+        ["model.tasks.click.head", "'two_logits'"],
+    ),
+    (
+        losses("combined_pair", "combined_list", "focal"),
+        ["['combined_pair', 'combined_list'] each contain a binary", "'alpha: 0'"],
+    ),
+    (losses("ranknet", "ranknet"), ["['ranknet'] are named twice"]),
+    (losses("jrc"), ["jrc takes two logits", "set 'head: two_logits'"]),
+    (losses("jrc", gamma=2.0), ["unknown key 'gamma'"]),
+    (losses("bce", context="request"), ["unknown key 'context'"]),
+    (losses("ranknet", context="item"), ["'batch', 'request', 'session' or 'user'"]),
+    (losses("rcr", alpha=1.5), ["losses.0", "alpha"]),
+    (losses("focal", gamma=-1.0), ["gamma"]),
+    (
+        {**LOGISTIC, **losses("jrc"), f"{CLICK}.head": "two_logits"},
+        ["click.head: logistic_regression gives one score", "'single_logit'"],
+    ),
+    (
+        losses("pwiser", conversion="purchas"),
+        ["click.losses.pwiser.conversion", "Did you mean 'purchase'?"],
+    ),
+    (losses("pwiser", conversion="click"), ["is the task's own label 'click'"]),
+    # contexts
+    (
+        losses("combined_pair", context="session"),
+        ["a loss has the context 'session', but ids.session is absent"],
+    ),
+    (
+        {
+            **losses("ranknet", context="request"),
+            "model.tasks.purchase.losses": [{"name": "rcr", "context": "user"}],
+        },
+        ["inside ['request', 'user'], expected one context for all"],
+    ),
+    (
+        {**losses("ranknet", context="user"), "preprocessing.adjacent": "request"},
+        ["preprocessing.adjacent is 'request'", "inside 'user'", "leave 'adjacent'"],
+    ),
+    (
+        {"preprocessing.adjacent": "session"},
+        ["preprocessing.adjacent is 'session', but ids.session is absent"],
+    ),
+    (
+        {"preprocessing.split": {"by": "hash", "key": "session"}},
+        ["ids.session is absent"],
+    ),
     (
         {"model.tasks.click.correction": ["weights", "logit_shift"]},
         ["correcting by weights and by logit shift at once"],
@@ -231,6 +289,16 @@ ACCEPTED: list[dict[str, Any]] = [
     {"features.third": {"kind": "categorical", "shares": "tags"}},
     {"labels.purchase": {"column": "bought"}, "data.events.purchase": ...},
     {"features.twin.column": "item"},
+    {**losses("jrc", alpha=0.5), f"{CLICK}.head": "two_logits"},
+    {**losses("bce", "ranknet", "focal")},
+    {f"{CLICK}.losses": [{"name": "bce"}, {"name": "combined_list", "alpha": 0.0}]},
+    {**losses("pwiser", conversion="purchase"), "model.tasks.purchase": ...},
+    {
+        **SESSION,
+        **losses("combined_contrastive", context="session", temperature=0.2),
+        "model.tasks.purchase.losses": [{"name": "combined_pair"}],
+        "preprocessing.adjacent": "session",
+    },
 ]
 
 
@@ -284,6 +352,18 @@ WARNED: list[tuple[dict[str, Any], str]] = [
         {**LOGISTIC, "model.auxiliary": [{"name": "uim"}]},
         "can hardly match anything",
     ),
+    (losses("bce", "focal"), "click.losses.focal is not a proper loss"),
+    (losses("focal_balanced"), "no correction of down-sampling is exact for it"),
+    (losses("combined_list"), "combined_list is not a proper loss"),
+    (losses("pwiser", conversion="purchase"), "pwiser is not a proper loss"),
+    (losses("rcr", beta=0.1), "beta is 0.1: predicted odds will be about 0.1 times"),
+    (losses("ranknet"), "learn an order at most"),
+    (losses("combined_pair", alpha=0.0), "learn an order at most"),
+    ({f"{CLICK}.head": "two_logits"}, "'two_logits' has no use without the loss jrc"),
+    (
+        {**losses("rcr", context="request"), "preprocessing.split": {"by": "hash"}},
+        "key is 'event', so the rows of a request fall into several splits",
+    ),
 ]
 
 
@@ -295,6 +375,35 @@ def test_an_option_without_effect_is_warned_about(changes, words):
 
 def test_a_sensible_job_has_no_warnings():
     assert job_of().warnings() == []
+
+
+PROPER: list[dict[str, Any]] = [
+    {f"{CLICK}.losses": [{"name": "bce"}, {"name": "focal", "gamma": 0.0}]},
+    losses("rcr", alpha=0.3),
+    losses("combined_contrastive"),
+    losses("combined_list", alpha=1.0),
+    losses("pwiser", conversion="purchase", strength=0.0),
+    {**losses("jrc"), f"{CLICK}.head": "two_logits"},
+    {
+        **losses("combined_pair", context="user"),
+        "preprocessing.split": {"by": "hash", "key": "user"},
+    },
+]
+
+
+@pytest.mark.parametrize("changes", PROPER, ids=lambda c: str(list(c.values()))[:60])
+def test_a_proper_loss_is_not_warned_about(changes):
+    assert job_of(changes).warnings() == []
+
+
+def test_the_context_of_the_losses_is_adjacent_or_else_the_request():
+    job = job_of()
+    assert (job.context, job.adjacent) == (None, "request")
+    assert job_of({"ids.request": ...}).adjacent is None
+    job = job_of({**SESSION, **losses("combined_pair", context="session")})
+    assert (job.context, job.adjacent) == ("session", "session")
+    job = job_of({"preprocessing.adjacent": "user"})
+    assert (job.context, job.adjacent) == (None, "user")
 
 
 def test_corrections_have_the_right_defaults():

@@ -29,6 +29,11 @@ def test_ids_that_are_absent_are_left_out():
     assert layout.ids == ("event", "item")
 
 
+def test_sessions_stand_behind_the_ids_that_were_there_before():
+    layout = layout_of(job_of({"ids.session": "visit"}))
+    assert layout.ids == ("event", "user", "item", "request", "session")
+
+
 def test_keys():
     assert multi_valued_key("tags") == "multi_valued/tags"
     assert sequence_key("history", "item") == "sequence/history/item"
