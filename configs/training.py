@@ -146,7 +146,12 @@ class Training(Section):
     max_steps: PositiveInt | None = None
     """Training ends after this many steps, if the epochs do not end it before."""
     seed: NonNegativeInt = 0
-    """Of initial weights, shard order and dropout."""
+    """Of initial weights, the order of rows, and dropout."""
+    shuffle_block: NonNegativeInt = 65_536
+    """Rows that are shuffled together while training, drawn from several shards (from
+    one, with the rows of a context kept side by side, where losses compare inside
+    contexts). About four such blocks are held in memory, as serialized examples. 0
+    reads each shard in the order in which preprocessing wrote it."""
     optimizer: Optimizers = Optimizers()
     embedding_initial_stddev: NonNegativeFloat = 0.01
     """Standard deviation of freshly initialised embeddings."""

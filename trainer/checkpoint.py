@@ -56,7 +56,8 @@ class State(_Record):
         batch: batches of the current epoch, for callbacks.
         model: fingerprint of the model contract.
         examples: digest of the training files.
-        seed: of the order of shards.
+        seed: of the order of rows.
+        order: what that depends on besides, in words.
         learning_rate: of the dense optimizer, as the job had it: callbacks may have
             changed the rate that is in use.
         evaluated: step of the last evaluation, 0 if there was none.
@@ -75,6 +76,7 @@ class State(_Record):
     model: str
     examples: str
     seed: int
+    order: str | None = None
     learning_rate: float | None = None
     evaluated: int = 0
     best: Best | None = None

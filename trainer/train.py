@@ -120,6 +120,7 @@ def _sources(job: Job, devices: int) -> tuple[ExampleFiles, ExampleFiles | None]
         batch_size=job.training.batch_size,
         shares=devices,
         seed=job.training.seed,
+        block=job.training.shuffle_block,
     )
     check_adjacent(training.manifest, job, folder=job.data.examples)
     validation = training.manifest.splits.get("validation")
@@ -181,15 +182,15 @@ def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> 
     changes: dict[str, Any] = {
         "seed": job.training.seed,
         "examples": training.digest,
+        "order": training.order,
         "learning_rate": rate,
     }
     if not run.checkpoints.steps():
         return State(model=model, **changes)
     folder = run.checkpoints.find("last")
     state = read_state(folder)
-    same = state.examples == training.digest and state.seed == job.training.seed
-    if state.row and not same:
-        what = "training.seed" if state.examples == training.digest else "example set"
+    what = _other_order(state, job, training)
+    if state.row and what is not None:
         raise CheckpointError(
             f"{folder} stands at row {state.row} of epoch {state.epoch + 1}, and the"
             f" {what} is another since, so that row is another too. Go on with the old"
@@ -208,3 +209,14 @@ def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> 
         file=sys.stderr,
     )
     return state.model_copy(update=changes)
+
+
+def _other_order(state: State, job: Job, training: ExampleFiles) -> str | None:
+    """Returns what makes a row of `state` another row now, if anything does."""
+    if state.examples != training.digest:
+        return "example set"
+    if state.seed != job.training.seed:
+        return "training.seed"
+    if state.order not in (None, training.order):
+        return f"order of rows ({training.order}, it was {state.order})"
+    return None
