@@ -2,6 +2,7 @@
 
 from trainer.losses.base import Loss
 from trainer.losses.bce import BinaryCrossEntropy
+from trainer.losses.combined_contrastive import CombinedContrastive
 from trainer.losses.combined_list import CombinedList
 from trainer.losses.combined_pair import CombinedPair
 from trainer.losses.focal import Focal
@@ -16,6 +17,7 @@ __all__ = [
     "LOSSES",
     "BalancedFocal",
     "BinaryCrossEntropy",
+    "CombinedContrastive",
     "CombinedList",
     "CombinedPair",
     "Focal",

@@ -6,6 +6,7 @@ from typing import Any
 from configs.losses import Loss as Config
 from trainer.losses.base import Loss
 from trainer.losses.bce import BinaryCrossEntropy
+from trainer.losses.combined_contrastive import CombinedContrastive
 from trainer.losses.combined_list import CombinedList
 from trainer.losses.combined_pair import CombinedPair
 from trainer.losses.focal import Focal
@@ -21,6 +22,7 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "bce": BinaryCrossEntropy,
     "ranknet": RankNet,
     "combined_pair": CombinedPair,
+    "combined_contrastive": CombinedContrastive,
     "combined_list": CombinedList,
     "rcr": RegressionCompatibleRanking,
     "jrc": JointRankingCalibration,
