@@ -40,11 +40,24 @@ def _training_warnings(job: "Job") -> Iterator[str]:
         )
     embeddings = job.training.optimizer.embeddings
     start = type(embeddings).model_fields["initial_accumulator"].default
-    if "adagrad" not in embeddings.name and embeddings.initial_accumulator != start:
+    accumulates = embeddings.name in ("adagrad", "rowwise_adagrad", "ftrl")
+    if not accumulates and embeddings.initial_accumulator != start:
         yield (
             "training.optimizer.embeddings.initial_accumulator has no effect with"
             f" {embeddings.name!r}"
         )
+    if embeddings.name == "sgd" and embeddings.epsilon is not None:
+        yield "training.optimizer.embeddings.epsilon has no effect with 'sgd'"
+    if job.model.backbone.name == "logistic_regression":
+        for key, value in (
+            ("precision", job.training.precision != "float32"),
+            ("jit_compile", job.training.jit_compile),
+        ):
+            if value:
+                yield (
+                    f"training.{key} has no effect with logistic_regression: its score"
+                    " is a sum, and is kept in float32"
+                )
     if job.training.evaluate_every and no_validation:
         yield "training.evaluate_every has no effect: there is no validation split"
     if job.training.logical_devices and job.training.strategy != "mirrored":

@@ -67,6 +67,11 @@ class InferenceModel(keras.Model):  # type: ignore[misc]
         return self._embedding
 
     @property
+    def backbone(self) -> keras.layers.Layer:
+        """The layer from embedded groups to hidden vectors."""
+        return self._backbone
+
+    @property
     def heads(self) -> dict[str, keras.layers.Layer]:
         """The heads by task."""
         return dict(self._heads)

@@ -10,6 +10,8 @@ from configs.layout import LABELS
 from trainer.auxiliary.registry import build_auxiliary
 from trainer.collectives import global_sum
 from trainer.inference import InferenceModel
+from trainer.layers.groups import EmbeddedGroups
+from trainer.precision import computing_in
 from trainer.task_losses import TaskLosses
 
 __all__ = ["TrainingModel"]
@@ -47,6 +49,9 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             )
             for config in job.model.auxiliary
         }
+        self._compiled_hidden = tf.function(
+            inference.hidden, jit_compile=True, autograph=False
+        )
         self.built = True
 
     @property
@@ -93,7 +98,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             that hold a positive and a negative row, which is no part of the loss.
         """
         groups = self.inference.embed(batch)
-        hidden = self.inference.hidden(groups, training=training)
+        hidden = self._hidden(groups, training)
         outputs = self.inference.outputs(hidden)
         losses: dict[str, tf.Tensor] = {}
         logged: dict[str, tf.Tensor] = {}
@@ -111,6 +116,17 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
                 losses[f"auxiliary/{config.name}"] = value
                 total += config.weight * value
         return {"loss": total, **losses, **logged}
+
+    def _hidden(self, groups: EmbeddedGroups, training: bool) -> tf.Tensor:
+        """Runs the backbone as `training.precision` and `jit_compile` say."""
+        options, backbone = self._job.training, self.inference.backbone
+        if backbone.gives_score:  # a sum, and nothing that could gain by either
+            return self.inference.hidden(groups, training=training)
+        hidden = self.inference.hidden
+        if options.jit_compile and training:
+            hidden = self._compiled_hidden
+        with computing_in(options.precision, backbone):
+            return tf.cast(hidden(groups, training=training), tf.float32)
 
 
 def _share_of_rows(batch: Batch) -> tf.Tensor:

@@ -33,7 +33,8 @@ def dense(
 
 class Dropout(keras.layers.Layer):  # type: ignore[misc]
     """As Keras's, with a seed generator whose name is that of the layer (Keras counts
-    them up), so that a checkpoint restores its state by name.
+    them up), so that a checkpoint restores its state by name. Replicas draw different
+    masks: each mixes its number into the seed, which is the same on all.
 
     Args:
         rate: share of the values that become 0 in training.
@@ -53,7 +54,13 @@ class Dropout(keras.layers.Layer):  # type: ignore[misc]
         """Drops values and scales up the others, in training."""
         if not training or self._seeds is None:
             return inputs
-        return keras.random.dropout(inputs, self._rate, seed=self._seeds)
+        # As Keras makes the seed of a mask from that of a generator.
+        seed = tf.math.floormod(tf.cast(self._seeds.next(), tf.int64), 2**31 - 2)
+        seed = tf.cast(seed, tf.int32)
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            seed = tf.random.fold_in(seed, context.replica_id_in_sync_group)
+        return tf.nn.experimental.stateless_dropout(inputs, self._rate, seed=seed)
 
 
 class MLP(keras.layers.Layer):  # type: ignore[misc]
