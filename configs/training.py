@@ -179,8 +179,9 @@ class Training(Section):
     early_stopping: EarlyStopping | None = None
     select_by: Literal["auc", "log_loss", "gauc"] = "log_loss"
     """Validation metric of the first task that picks the best checkpoint."""
-    strategy: Literal["auto", "single", "mirrored"] = "auto"
-    """`auto` mirrors over the GPUs if there are two or more."""
+    strategy: Literal["auto", "single", "mirrored", "multi_worker"] = "auto"
+    """`auto` mirrors over the GPUs if there are two or more. `multi_worker` trains in
+    one process on each of several machines, which TF_CONFIG names."""
     logical_devices: NonNegativeInt = 0
     """With `mirrored`: split the CPU into this many devices (tests, dry runs)."""
     deterministic: bool = False

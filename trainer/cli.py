@@ -1,4 +1,4 @@
-"""The commands `train` and `evaluate`."""
+"""The commands of the trainer."""
 
 import argparse
 import os
@@ -24,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
+    _add_workers(commands)
     _add_evaluate(commands)
     return parser
 
@@ -32,8 +33,24 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     train = commands.add_parser(
         "train", help="train the model of a job on its example set"
     )
-    add_job_arguments(train)
-    existing = train.add_mutually_exclusive_group()
+    _add_training_arguments(train)
+    train.set_defaults(run=_train)
+
+
+def _add_workers(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    workers = commands.add_parser(
+        "workers", help="train with several worker processes on this machine's CPU"
+    )
+    workers.add_argument("count", type=int, metavar="N", help="worker processes")
+    _add_training_arguments(workers)
+    workers.set_defaults(run=_workers)
+
+
+def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    add_job_arguments(parser)
+    existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--resume",
         action="store_true",
@@ -42,7 +59,14 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     existing.add_argument(
         "--overwrite", action="store_true", help="replace an existing run"
     )
-    train.set_defaults(run=_train)
+    parser.add_argument(
+        "--profile",
+        nargs="?",
+        const="10:20",
+        metavar="FIRST:LAST",
+        help="write a TensorBoard trace of these steps, counted from 1 where this"
+        " process begins (10:20 unless given), into the run",
+    )
 
 
 def _add_evaluate(
@@ -66,12 +90,24 @@ def _add_evaluate(
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from trainer.workers import stop_with_parent
+
+    stop_with_parent()
     job = job_from(arguments)
+    from trainer.profile import profiled_steps
     from trainer.report import metrics_table
     from trainer.train import train
 
-    result = train(job, resume=arguments.resume, overwrite=arguments.overwrite)
+    steps = arguments.profile
+    result = train(
+        job,
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+        profile=None if steps is None else profiled_steps(steps),
+    )
     state = result.state
+    if not result.reports:
+        return 0 if result.signal is None else 128 + result.signal
     if result.signal is not None:
         print(
             f"stopped by signal {result.signal} after step {state.step:,}; a checkpoint"
@@ -85,6 +121,19 @@ def _train(arguments: argparse.Namespace) -> int:
     best = "" if state.best is None else f"; best after step {state.best.step:,}"
     print(f"trained {state.step:,} steps, run in {result.run}{best}")
     return 0
+
+
+def _workers(arguments: argparse.Namespace) -> int:
+    job_from(arguments)  # one message if it is wrong, not one of each worker
+    from trainer.workers import run_workers
+
+    options = ["train", arguments.job]
+    for override in [*arguments.overrides, "training.strategy=multi_worker"]:
+        options += ["--set", override]
+    options += ["--resume"] if arguments.resume else []
+    options += ["--overwrite"] if arguments.overwrite else []
+    options += ["--profile", arguments.profile] if arguments.profile else []
+    return run_workers(arguments.count, options)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -1,17 +1,26 @@
 """Devices and determinism: what must be settled before TensorFlow starts."""
 
+import sys
+
 import keras
 import tensorflow as tf
 
-from configs.errors import JobError
+from configs.errors import JobError, TrainingError
 from configs.training import Training
+from trainer.cluster import ALONE, Cluster
 
 __all__ = ["prepare_devices"]
 
 
-def prepare_devices(training: Training) -> tf.distribute.Strategy:
+def prepare_devices(
+    training: Training, cluster: Cluster = ALONE
+) -> tf.distribute.Strategy:
     """Seeds, configures devices, and returns the strategy. Call it before any tensor
-    is made.
+    is made. With several workers it waits for all of them.
+
+    Args:
+        training: the section of the job.
+        cluster: the workers, if the strategy is `multi_worker`.
 
     Raises:
         JobError: if the job asks for devices that are not there, or it comes too late.
@@ -22,6 +31,8 @@ def prepare_devices(training: Training) -> tf.distribute.Strategy:
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         _grow_memory(gpu)
+    if training.strategy == "multi_worker":
+        return _connected(cluster)
     if training.strategy == "mirrored" and training.logical_devices:
         return _mirrored_on_cpu(training.logical_devices)
     if training.strategy == "mirrored" and not gpus:
@@ -34,6 +45,28 @@ def prepare_devices(training: Training) -> tf.distribute.Strategy:
     ):
         return tf.distribute.MirroredStrategy([f"GPU:{k}" for k in range(len(gpus))])
     return tf.distribute.get_strategy()
+
+
+def _connected(cluster: Cluster) -> tf.distribute.Strategy:
+    own = cluster.addresses[cluster.index]
+    print(
+        f"worker {cluster.index} of {cluster.workers} at {own}: waiting for the others",
+        file=sys.stderr,
+    )
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise JobError(
+            "training.strategy 'multi_worker' must be settled before TensorFlow starts:"
+            f" train in a process of its own ({error})"
+        ) from error
+    except tf.errors.OpError as error:
+        raise TrainingError(
+            f"the {cluster.workers} workers {list(cluster.addresses)} did not come"
+            f" together: {error.message}. Each must be started, with the same TF_CONFIG"
+            " but for its index, and reach the others at those addresses"
+        ) from error
+    return strategy
 
 
 def _grow_memory(gpu: tf.config.PhysicalDevice) -> None:

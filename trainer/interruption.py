@@ -5,14 +5,18 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Interruption"]
+__all__ = ["SIGNALS", "Interruption"]
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""Signals that end training with a checkpoint."""
 
 
 class Interruption:
     """While entered, the first SIGTERM or SIGINT is only noted; a second one acts.
 
     Attributes:
-        signal: number of the signal that came, or None.
+        signal: number of the signal that came, or None. With several workers, the
+            loop sets it to the one that they agreed on.
     """
 
     def __init__(self) -> None:
@@ -22,7 +26,7 @@ class Interruption:
     def __enter__(self) -> "Interruption":
         # Handlers can only be set by the main thread; elsewhere signals act at once.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in SIGNALS:
                 self._before[number] = signal.signal(number, self._note)
         return self
 

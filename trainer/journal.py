@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from configs.publishing import write_text_atomically
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "NoJournal"]
 
 
 class Journal:
@@ -42,6 +42,21 @@ class Journal:
     def close(self) -> None:
         """Flushes the event file."""
         self._writer.close()
+
+
+class NoJournal(Journal):
+    """Writes nothing: of several workers one reports."""
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def write(
+        self, kind: str, *, step: int, epoch: int, values: Mapping[str, Any]
+    ) -> None:
+        """Writes nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
 
 
 def finite(value: Any) -> Any:

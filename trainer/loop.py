@@ -13,13 +13,15 @@ import tensorflow as tf
 
 from configs.errors import DataError, TrainingError
 from configs.job import Job
+from trainer.agreement import Agreement
 from trainer.assembly import Assembly
 from trainer.checkpoint import State
+from trainer.cluster import ALONE, Cluster
 from trainer.inputs.diagnosis import plain_message
 from trainer.inputs.examples import Batch
 from trainer.inputs.files import ExampleFiles, Position
-from trainer.interruption import Interruption
-from trainer.journal import Journal
+from trainer.interruption import SIGNALS, Interruption
+from trainer.journal import Journal, NoJournal
 from trainer.progress import Progress
 from trainer.run import Run
 from trainer.scoring import Scorer, score_split, value_for
@@ -56,6 +58,7 @@ class TrainingLoop:
         state: to go on from.
         callbacks: Keras callbacks.
         interruption: watched between steps.
+        cluster: the workers that train together; all but the chief write nothing.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class TrainingLoop:
         state: State,
         callbacks: Sequence[keras.callbacks.Callback],
         interruption: Interruption,
+        cluster: Cluster = ALONE,
     ) -> None:
         self.state = state
         self._job = job
@@ -78,6 +82,9 @@ class TrainingLoop:
         self._training = training
         self._validation = validation
         self._interruption = interruption
+        self._writes = cluster.is_chief
+        self._agreement = Agreement(cluster)
+        self._signal: int | None = None
         self._written = state.step
         self._skipped = int(assembly.step.skipped.numpy())
         self._step.reset_sums(state.loss_sums)
@@ -89,8 +96,13 @@ class TrainingLoop:
         epochs = job.training.epochs
         done = state.epoch * training.rows + state.row
         limit = (job.training.max_steps or sys.maxsize) * training.batch_size
-        self._progress = Progress(min(epochs * training.rows, limit), done)
-        self._journal = Journal(run.metrics_file, run.tensorboard, step=state.step)
+        total = min(epochs * training.rows, limit)
+        self._progress = Progress(total, done, quiet=not self._writes)
+        self._journal = (
+            Journal(run.metrics_file, run.tensorboard, step=state.step)
+            if self._writes
+            else NoJournal()
+        )
         # What watches batches is to see each as it was when its step was made.
         watched = any(_watches_batches(callback) for callback in callbacks)
         self._steps_per_call = 1 if watched else job.training.steps_per_call
@@ -103,6 +115,11 @@ class TrainingLoop:
             verbose=0,
         )
 
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended training, if one did, on whichever worker it came."""
+        return self._signal
+
     def run(self) -> State:
         """Trains, and returns the state at the end or at the interruption."""
         model = self._assembly.model
@@ -114,7 +131,7 @@ class TrainingLoop:
                 if not self._train_epoch():
                     break
                 self._end_epoch()
-            if self._interruption.signal is None:
+            if self._signal is None:
                 self._log()
                 self._evaluate()  # where training ended inside an epoch
         finally:
@@ -126,10 +143,21 @@ class TrainingLoop:
         return self.state
 
     def _ends(self) -> bool:
-        stopped = (
-            self._interruption.signal is not None or self._assembly.model.stop_training
+        return self._stopped() or self._made_all() or should_stop(self.state, self._job)
+
+    def _stopped(self) -> bool:
+        """Returns whether a signal or a callback stops training, on any worker."""
+        came = self._interruption.signal
+        *signals, by_callback = self._agreement.any_before(
+            [
+                *(came == number for number in SIGNALS),
+                self._assembly.model.stop_training,
+            ]
         )
-        return bool(stopped) or self._made_all() or should_stop(self.state, self._job)
+        for number, agreed in zip(SIGNALS, signals, strict=True):
+            if agreed:
+                self._signal = self._interruption.signal = number
+        return self._signal is not None or by_callback
 
     def _made_all(self) -> bool:
         limit = self._job.training.max_steps
@@ -268,7 +296,9 @@ class TrainingLoop:
         metrics = score_split(self._scorer, self._validation, self._job)
         first = metrics[next(iter(self._job.model.tasks))]
         names = ("auc", "gauc", "log_loss")
-        values = {name: value_for(first, name) for name in names}
+        own = [value_for(first, name) for name in names]
+        agreed = self._agreement.as_the_chief(own)
+        values = dict(zip(names, agreed, strict=True))
         self.state = after_evaluation(self.state, self._job, values)
         self._update(validation=metrics)
         self._written = -1  # a checkpoint of this step does not know it yet
@@ -284,7 +314,8 @@ class TrainingLoop:
     def _checkpoint(self) -> None:
         self._check_skipped()  # after hopeless steps none is written
         self._update(loss_sums=self._step.sums(), epoch_loss_sums=self._epoch_sums)
-        self._run.checkpoints.write(self.state, self._assembly.variables)
+        if self._writes:
+            self._run.checkpoints.write(self.state, self._assembly.variables)
         self._written = self.state.step
 
     def _means(self, sums: list[float]) -> dict[str, float]:

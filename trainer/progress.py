@@ -17,13 +17,15 @@ class Progress:
     Args:
         total: rows of all epochs.
         done: rows trained on before (a resumed run).
+        quiet: print nothing: of several workers one reports.
     """
 
-    def __init__(self, total: int, done: int = 0) -> None:
+    def __init__(self, total: int, done: int = 0, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._total = total
         self._done = done
         self._note = ""
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty() and not quiet
         self._bar = tqdm(
             total=total,
             initial=done,
@@ -49,7 +51,8 @@ class Progress:
 
     def write(self, text: str) -> None:
         """Prints a line above the progress line."""
-        tqdm.write(text, file=sys.stderr)
+        if not self._quiet:
+            tqdm.write(text, file=sys.stderr)
 
     def rows_per_second(self) -> float:
         """Returns the mean speed of this process."""

@@ -1,7 +1,7 @@
 """Scores a split with the inference model, and beside it the truth where known."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from configs.errors import CheckpointError
 from configs.job import Job
 from configs.layout import IDS, LABELS, NEGATIVE_KEEP_RATE, TRUTH, layout_of
+from trainer.collectives import gather_all
 from trainer.inference import InferenceModel
 from trainer.inputs.examples import Batch
 from trainer.inputs.files import ExampleFiles
@@ -21,6 +22,8 @@ __all__ = ["Scorer", "score_split"]
 
 COMPARED = ("auc", "gauc", "log_loss", "normalized_entropy")
 """Metrics in which the model's distance to the truth is given."""
+
+_COLUMNS = (LABELS, TRUTH, IDS, NEGATIVE_KEEP_RATE)
 
 _SMALLEST = 1e-12
 """Probabilities of the truth are moved away from 0 and 1 by this."""
@@ -44,24 +47,39 @@ class Scorer:
             self._score, input_signature=[element_spec], autograph=False
         )
 
-    def __call__(self, shares: tuple[Batch, ...]) -> dict[str, NDArray[np.float32]]:
-        """Returns the true logits of the batch, [B] by task."""
-        strategy = tf.distribute.get_strategy()
-        return {
-            task: np.concatenate(
-                [x.numpy() for x in strategy.experimental_local_results(logits)]
-            )
-            for task, logits in self._run(shares).items()
-        }
+    def __call__(
+        self, shares: tuple[Batch, ...]
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[Any]]]:
+        """Returns of the rows of a batch, those of all workers, the true logits [B] by
+        task, and the columns that metrics need by layout key."""
+        local = tf.distribute.get_strategy().experimental_local_results
+        logits, columns = (
+            {name: _joined(local(values)) for name, values in part.items()}
+            for part in self._run(shares)
+        )
+        return logits, columns
 
     def _score(self, shares: tuple[Batch, ...]) -> Any:
-        def on_replica(shares: tuple[Batch, ...]) -> dict[str, tf.Tensor]:
-            logits: dict[str, tf.Tensor] = self._model(
-                own_share(shares), training=False
-            )
-            return logits
+        return tf.distribute.get_strategy().run(self._on_replica, args=(shares,))
 
-        return tf.distribute.get_strategy().run(on_replica, args=(shares,))
+    def _on_replica(self, shares: tuple[Batch, ...]) -> tuple[Batch, Batch]:
+        batch = own_share(shares)
+        logits: Batch = self._model(batch, training=False)
+        columns = {key: batch[key] for key in _COLUMNS}
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if replicas == len(shares):
+            return logits, columns
+        # Other workers have rows too, and all workers are to see the same metrics.
+        rows, _ = gather_all([*logits.values(), *columns.values()])
+        if len(shares) > 1:
+            # All replicas of a worker have all rows now: one is enough.
+            first = tf.distribute.get_replica_context().replica_id_in_sync_group
+            kept = tf.cast(tf.equal(first % len(shares), 0), tf.int32)
+            rows = [values[: tf.shape(values)[0] * kept] for values in rows]
+        return (
+            dict(zip(logits, rows[: len(logits)], strict=True)),
+            dict(zip(columns, rows[len(logits) :], strict=True)),
+        )
 
 
 def score_split(scorer: Scorer, source: ExampleFiles, job: Job) -> dict[str, Any]:
@@ -84,11 +102,10 @@ def score_split(scorer: Scorer, source: ExampleFiles, job: Job) -> dict[str, Any
     models = {task: TaskMetrics(grouped=grouped) for task in job.model.tasks}
     truths = {task: TaskMetrics(grouped=grouped) for task in job.model.tasks}
     for shares in source.batches():
-        logits = scorer(shares)
-        labels, truth = _column(shares, LABELS), _column(shares, TRUTH)
-        weights = _weights(labels, shares, source, job)
-        ids = _column(shares, IDS)
-        users = ids[:, layout.ids.index("user")] if grouped else None
+        logits, columns = scorer(shares)
+        labels, truth = columns[LABELS], columns[TRUTH]
+        weights = _weights(labels, columns[NEGATIVE_KEEP_RATE], source, job)
+        users = columns[IDS][:, layout.ids.index("user")] if grouped else None
         for task, section in job.model.tasks.items():
             column = layout.labels.index(task)
             chosen = np.ones(len(labels), bool)
@@ -143,19 +160,19 @@ def _result(model: TaskMetrics, truth: TaskMetrics) -> dict[str, Any]:
 
 def _weights(
     labels: NDArray[np.float32],
-    shares: Iterable[Batch],
+    keep_rates: NDArray[np.float32],
     source: ExampleFiles,
     job: Job,
 ) -> NDArray[np.float64]:
     if not source.split.sampled:
         return np.ones(len(labels))
-    rates = _column(shares, NEGATIVE_KEEP_RATE).astype(np.float64)
+    rates = keep_rates.astype(np.float64)
     positive = labels[:, list(job.labels).index(job.sampled_label)] > 0.5
     return np.where(positive, 1.0, 1.0 / rates)
 
 
-def _column(shares: Iterable[Batch], key: str) -> NDArray[Any]:
-    return np.concatenate([share[key].numpy() for share in shares])
+def _joined(parts: Sequence[tf.Tensor]) -> NDArray[Any]:
+    return np.concatenate([part.numpy() for part in parts])
 
 
 def _logit(probability: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,32 +1,47 @@
 """Trains the model of a job, from the start or from the last checkpoint."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from configs.contract import fingerprint, model_contract
-from configs.errors import CheckpointError, DataError
+from configs.errors import CheckpointError, DataError, TrainingError
 from configs.job import Job
 from configs.manifest import STATISTICS_FILE, Statistics, read_statistics
+from trainer.agreement import Agreement
 from trainer.assembly import Assembly, assemble
 from trainer.base_rates import base_rates, rows_of_task
 from trainer.checkpoint import State, read_state, restore
+from trainer.cluster import ALONE, Cluster, cluster_from
 from trainer.devices import prepare_devices
 from trainer.inputs.adjacency import check_adjacent
+from trainer.inputs.diagnosis import plain_message
 from trainer.inputs.files import ExampleFiles
 from trainer.inputs.filesystems import is_remote, join, read_text
 from trainer.interruption import Interruption
 from trainer.loop import TrainingLoop
 from trainer.memory import memory_estimate
-from trainer.run import Run
+from trainer.profile import Profile
+from trainer.run import TENSORBOARD_FOLDER, Run
+from trainer.run_lock import run_lock
 from trainer.selection import check_selection
 from trainer.vocabularies import Vocabularies, make_vocabularies
 
 __all__ = ["Result", "train"]
+
+_GONE = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
+"""What TensorFlow raises where another worker is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +52,14 @@ class Result:
         run: folder of the run.
         state: of its last checkpoint; `state.validation` has the last metrics.
         signal: that interrupted it, or None.
+        reports: whether this process is the one that tells of it: of several workers,
+            the chief.
     """
 
     run: Path
     state: State
     signal: int | None = None
+    reports: bool = True
 
 
 def train(
@@ -50,6 +68,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    profile: tuple[int, int] | None = None,
 ) -> Result:
     """Trains the model of `job` and leaves a run in `data.run`.
 
@@ -58,46 +77,136 @@ def train(
         resume: go on from the last checkpoint of the run; start if there is no run.
         overwrite: replace an existing run.
         callbacks: Keras callbacks; their own state is in no checkpoint.
+        profile: first and last step to profile, counted from where this begins.
 
     Raises:
         PairstreamError: if anything in job, examples or run is wrong.
     """
-    _check_target(job, resume=resume, overwrite=overwrite)
-    check_selection(job)
-    strategy = prepare_devices(job.training)
-    devices = strategy.num_replicas_in_sync
-    training, validation = _sources(job, devices)
+    several = job.training.strategy == "multi_worker"
+    cluster = cluster_from() if several else ALONE
+    if profile is not None:
+        folder = Path(job.data.run) / TENSORBOARD_FOLDER
+        callbacks = [
+            *callbacks,
+            Profile(folder if cluster.is_chief else None, *profile),
+        ]
+    with run_lock(job.data.run) if cluster.is_chief else nullcontext():
+        _check_target(job, resume=resume, overwrite=overwrite)
+        check_selection(job)
+        strategy = prepare_devices(job.training, cluster)
+        try:
+            with strategy.scope():
+                return _train(
+                    job,
+                    cluster,
+                    resume=resume,
+                    overwrite=overwrite,
+                    callbacks=callbacks,
+                )
+        except _GONE as error:
+            if not several:
+                raise
+            raise TrainingError(
+                f"worker {cluster.index} of {cluster.workers} has lost the others:"
+                f" {plain_message(error)}. Their output says what ended them; start all"
+                " workers again with --resume"
+            ) from error
+
+
+def _train(
+    job: Job,
+    cluster: Cluster,
+    *,
+    resume: bool,
+    overwrite: bool,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Result:
+    """Trains in the scope of the strategy."""
+    devices = tf.distribute.get_strategy().num_replicas_in_sync
+    training, validation = _sources(job, devices, cluster)
     _check_labels(job, training)
     run, statistics, vocabularies = _made_before(job, resume=resume)
-    with strategy.scope():
-        assembly = assemble(
-            job,
-            statistics=statistics,
-            vocabularies=vocabularies,
-            base_rates=base_rates(job, training.split),
-            element_spec=training.element_spec,
-        )
+    assembly = assemble(
+        job,
+        statistics=statistics,
+        vocabularies=vocabularies,
+        base_rates=base_rates(job, training.split),
+        element_spec=training.element_spec,
+    )
+    if cluster.is_chief:
         print(memory_estimate(assembly, devices), file=sys.stderr)
+
+    def create() -> Run:
         # Not before: a model that cannot be built must not cost an older run.
-        run = run or Run.create(
+        made = run or Run.create(
             job, statistics=statistics, vocabularies=vocabularies, overwrite=overwrite
         )
-        run.checkpoints.sweep()
-        state = _restore(job, run, assembly, training)
-        run.replace_job(job)
-        with Interruption() as interruption:
-            loop = TrainingLoop(
-                job,
-                run,
-                assembly,
-                training=training,
-                validation=validation,
-                state=state,
-                callbacks=callbacks,
-                interruption=interruption,
-            )
-            state = loop.run()
-    return Result(run=run.folder, state=state, signal=interruption.signal)
+        made.checkpoints.sweep()
+        made.replace_job(job)
+        return made
+
+    agreement = Agreement(cluster)
+    run = _opened(job, cluster, agreement, create)
+    state = _restore(job, run, assembly, training)
+    if state.step and cluster.is_chief:
+        print(
+            f"going on from step {state.step:,}: epoch {state.epoch + 1},"
+            f" row {state.row:,}",
+            file=sys.stderr,
+        )
+    with Interruption() as interruption:
+        loop = TrainingLoop(
+            job,
+            run,
+            assembly,
+            training=training,
+            validation=validation,
+            state=state,
+            callbacks=callbacks,
+            interruption=interruption,
+            cluster=cluster,
+        )
+        state = loop.run()
+        agreement.meet()  # nobody leaves before the chief has written
+    return Result(
+        run=run.folder, state=state, signal=loop.signal, reports=cluster.is_chief
+    )
+
+
+def _opened(
+    job: Job, cluster: Cluster, agreement: Agreement, create: Callable[[], Run]
+) -> Run:
+    """Lets the chief make the run; returns it when all workers can see it."""
+    run: Run | None = None
+    last: float | None = None
+    try:
+        if cluster.is_chief:
+            run = create()
+            last = float(max(run.checkpoints.steps(), default=0))
+    finally:
+        (last,) = agreement.as_the_chief([last])  # None, if the chief has failed
+    if last is None:
+        raise TrainingError(
+            "worker 0, the chief, could not begin: its own output says why"
+        )
+    run = run or _shared(job)
+    if max(run.checkpoints.steps(), default=0) != int(last):
+        raise CheckpointError(
+            f"{job.data.run}: the chief goes on from step {int(last)}, and worker"
+            f" {cluster.index} sees the checkpoints {run.checkpoints.steps()}. data.run"
+            " must lie on a file system that all workers share"
+        )
+    return run
+
+
+def _shared(job: Job) -> Run:
+    try:
+        return Run(job.data.run, keep=job.training.keep_checkpoints)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{job.data.run}, which the chief made, cannot be seen by this worker:"
+            " data.run must lie on a file system that all workers share"
+        ) from error
 
 
 def _check_target(job: Job, *, resume: bool, overwrite: bool) -> None:
@@ -112,13 +221,17 @@ def _check_target(job: Job, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def _sources(job: Job, devices: int) -> tuple[ExampleFiles, ExampleFiles | None]:
+def _sources(
+    job: Job, devices: int, cluster: Cluster
+) -> tuple[ExampleFiles, ExampleFiles | None]:
     training = ExampleFiles(
         job.data.examples,
         "train",
         job,
         batch_size=job.training.batch_size,
         shares=devices,
+        workers=cluster.workers,
+        worker=cluster.index,
         seed=job.training.seed,
         block=job.training.shuffle_block,
     )
@@ -137,6 +250,8 @@ def _sources(job: Job, devices: int) -> tuple[ExampleFiles, ExampleFiles | None]
         job,
         batch_size=job.training.batch_size,
         shares=devices,
+        workers=cluster.workers,
+        worker=cluster.index,
     )
 
 
@@ -203,11 +318,6 @@ def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> 
         # The factor that callbacks have brought the old rate to holds for the new one.
         factor = assembly.dense.learning_rate.numpy() / state.learning_rate
         assembly.dense.learning_rate = rate * factor
-    print(
-        f"going on from step {state.step:,}: epoch {state.epoch + 1},"
-        f" row {state.row:,}",
-        file=sys.stderr,
-    )
     return state.model_copy(update=changes)
 
 
