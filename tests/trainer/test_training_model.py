@@ -173,19 +173,29 @@ tf.config.set_logical_device_configuration(
 from tests.trainer.test_training_model import built, random_batch, small_job
 job = small_job(*OVERRIDES)
 batch = random_batch(job, 12)
-whole = built(job).compute_losses(batch, training=False)
+def losses_and_gradients(model, part, training):
+    with tf.GradientTape() as tape:
+        losses = model.compute_losses(part, training)
+    weights = model.dense_variables
+    found = tape.gradient(losses["loss"], [v.value for v in weights])
+    return losses, {
+        v.path: tf.zeros_like(v) if g is None else g for v, g in zip(weights, found)}
+
+single = built(job)
+whole, slopes = losses_and_gradients(single, batch, False)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 with strategy.scope():
     model = built(job)
 
 @tf.function(reduce_retracing=True)
 def step(batches):
-    return strategy.run(lambda part: model.compute_losses(part, TRAINING), (batches,))
+    return strategy.run(
+        lambda part: losses_and_gradients(model, part, TRAINING), (batches,))
 
 for cut in CUTS:
     parts = [{k: v[:cut] for k, v in batch.items()},
              {k: v[cut:] for k, v in batch.items()}]
-    shares = step(strategy.experimental_distribute_values_from_function(
+    shares, gradients = step(strategy.experimental_distribute_values_from_function(
         lambda context: parts[context.replica_id_in_sync_group]))
     for name, share in shares.items():
         total = float(strategy.reduce("SUM", share, axis=None))
@@ -193,6 +203,10 @@ for cut in CUTS:
             assert np.isfinite(total), name
         else:
             np.testing.assert_allclose(total, float(whole[name]), rtol=1e-5)
+    for name, share in ({} if TRAINING else gradients).items():
+        total = strategy.reduce("SUM", share, axis=None).numpy()
+        limit = 1e-5 * max(abs(slopes[name].numpy()).max(), 1e-3)
+        np.testing.assert_allclose(total, slopes[name], rtol=1e-4, atol=limit)
 print("ok")
 """
 
@@ -211,7 +225,7 @@ def run_replicas(root: Path, overrides: list[str], cuts: list[int], on: bool) ->
 
 
 def test_shares_of_two_replicas_add_up_to_the_loss(project_root: Path) -> None:
-    """Equal and unequal parts, and a part without rows."""
+    """Equal and unequal parts, and a part without rows; gradients too."""
     overrides = ["model.tasks={click: {}, conversion: {given: click}}"]
     run_replicas(project_root, overrides, [6, 5, 12], on=False)
 
