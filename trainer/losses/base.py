@@ -132,5 +132,7 @@ def mean_loss(per_example: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     This is the one place where a batch becomes a number. With `rows` counted over all
     replicas the result is this replica's share, and the shares sum up to the loss.
     """
-    # Dividing first keeps the sum finite where rows are near the end of float32.
-    return tf.reduce_sum(tf.math.divide_no_nan(per_example, rows))
+    # Dividing first keeps the mean finite where rows are near the end of float32. A sum
+    # of many equal rows in float32, as a fresh head gives them, is off by 3e-6.
+    shares = tf.math.divide_no_nan(per_example, rows)
+    return tf.cast(tf.reduce_sum(tf.cast(shares, tf.float64)), tf.float32)
