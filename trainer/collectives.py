@@ -37,6 +37,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from trainer.traffic import exchanged
+
 __all__ = ["Share", "gather_all", "gather_rows", "global_sum", "own_share_of"]
 
 
@@ -62,6 +64,7 @@ def global_sum(value: tf.Tensor) -> tf.Tensor:
     context = _several()
     if context is None:
         return value
+    exchanged("in-batch terms", [value])
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
@@ -122,6 +125,7 @@ def _several() -> tf.distribute.ReplicaContext | None:
 
 
 def _place_of(rows: tf.Tensor, context: tf.distribute.ReplicaContext) -> Share:
+    exchanged("in-batch terms", [rows])
     counts = context.all_gather(tf.reshape(rows, [1]), axis=0)
     replica = tf.convert_to_tensor(context.replica_id_in_sync_group)
     start = tf.reduce_sum(counts[:replica])
@@ -156,10 +160,12 @@ def _gathered(
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def gather(values: tf.Tensor) -> tuple[tf.Tensor, Any]:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            exchanged("in-batch terms", [upstream])
             total = context.all_reduce(tf.distribute.ReduceOp.SUM, upstream)
             return share.of(total)
 
         # Different lengths are padded and cut again in there.
         return context.all_gather(values, axis=0), gradient
 
+    exchanged("in-batch terms", [values])
     return gather(values) if values.dtype.is_floating else context.all_gather(values, 0)

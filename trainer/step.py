@@ -22,8 +22,9 @@ from trainer.optimizers.clipping import share_within, square_norm
 from trainer.optimizers.rows import Rows, gather_rows
 from trainer.optimizers.sparse import SparseOptimizer
 from trainer.shares import own_share
+from trainer.traffic import exchanged
 
-__all__ = ["Trainable", "TrainingStep"]
+__all__ = ["Gradients", "Trainable", "TrainingStep"]
 
 
 class Trainable(Protocol):
@@ -42,7 +43,7 @@ class Trainable(Protocol):
         ...
 
 
-class _Gradients(NamedTuple):
+class Gradients(NamedTuple):
     """Of the whole batch, the same on every replica."""
 
     losses: tf.Tensor  # [parts] float64
@@ -136,7 +137,7 @@ class TrainingStep:
     def _step(self, shares: tuple[Batch, ...]) -> tf.Tensor:
         """Returns 1 and the losses; zeros if the step was skipped."""
         strategy = tf.distribute.get_strategy()
-        gradients = strategy.run(self._gradients, args=(shares,))
+        gradients = strategy.run(self.gradients, args=(shares,))
         losses = strategy.experimental_local_results(gradients.losses)[0]
         finite = strategy.experimental_local_results(gradients.finite)[0]
         in_a_row = self.skipped_in_a_row.read_value()
@@ -155,7 +156,7 @@ class TrainingStep:
         row = tf.concat([tf.ones([1], tf.float64), losses], 0)
         return tf.where(good, row, tf.zeros_like(row))
 
-    def _gradients(self, shares: tuple[Batch, ...]) -> _Gradients:
+    def gradients(self, shares: tuple[Batch, ...]) -> Gradients:
         """On one replica: gradients of the whole batch."""
         context = tf.distribute.get_replica_context()
         batch = own_share(shares)
@@ -176,6 +177,8 @@ class TrainingStep:
         stacked = tf.stack([tf.cast(x, tf.float64) for x in losses.values()])
         if context.num_replicas_in_sync > 1:
             total = tf.distribute.ReduceOp.SUM
+            exchanged("sums of losses", [stacked])
+            exchanged("dense gradients", dense)
             stacked = context.all_reduce(total, stacked)
             dense = context.all_reduce(total, dense) if dense else []
         rows = [gather_rows(slices[k]) for k in self._used_tables]
@@ -183,7 +186,7 @@ class TrainingStep:
 
     def _checked(
         self, losses: tf.Tensor, dense: list[tf.Tensor], rows: list[Rows]
-    ) -> _Gradients:
+    ) -> Gradients:
         """Checks, and clips what is to be clipped."""
         dense_square = square_norm(dense)
         rows_square = square_norm([r.gradients for r in rows])
@@ -197,7 +200,7 @@ class TrainingStep:
         if tables_limit is not None:
             share = share_within(tables_limit, rows_square)
             rows = [Rows(r.ids, share * r.gradients) for r in rows]
-        return _Gradients(losses, finite, dense, rows)
+        return Gradients(losses, finite, dense, rows)
 
     def _apply(self, gradients: Any) -> None:
         """In cross-replica context: updates all variables."""

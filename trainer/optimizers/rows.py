@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from trainer.traffic import exchanged
+
 __all__ = ["Rows", "gather_rows", "sum_rows"]
 
 
@@ -39,5 +41,6 @@ def gather_rows(gradient: tf.IndexedSlices) -> Rows:
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return rows
+    exchanged("rows of tables", [rows.ids, rows.gradients])
     ids, gradients = context.all_gather([rows.ids, rows.gradients], axis=0)
     return sum_rows(Rows(ids, gradients))
