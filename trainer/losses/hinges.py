@@ -1,14 +1,18 @@
-"""Squared hinges summed over pairs, exactly, by one sort: O(B log C).
+"""Squared hinges summed over pairs, exactly, by one sort: O(B log B).
 
-Legend: B rows, C of them chosen as the ones that should stand above the others.
+Legend: B rows, some of them chosen as the ones that should stand above the others.
 
 For a row with threshold t = p_k + m, the sum of w_c max(0, t - p_c)^2 over the chosen c
 is that of w_c (t - p_c)^2 over those with p_c < t. These are a prefix of the sorted
 p_c, so the sum is A0 t^2 - 2 A1 t + A2 with A0, A1 and A2 prefix sums of w_c, w_c p_c
 and w_c p_c^2. Where a row meets the edge of its prefix the hinge and its slope are 0:
 rounding there does no harm.
+
+All rows are sorted, those not chosen to the end: the shapes then do not depend on the
+labels, as XLA needs it, which computes wrong gradients from `tf.where(condition)`.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from trainer.losses.segments import Segments
@@ -40,11 +44,11 @@ def squared_hinge_sums(
     offsets = tf.zeros_like(probabilities)
     if segments.indices is not None:
         offsets = SPACING * tf.cast(segments.indices, probabilities.dtype)
-    chosen = tf.where(weights > 0.0)[:, 0]
-    keys = tf.stop_gradient(tf.gather(probabilities + offsets, chosen))
-    order = tf.argsort(keys)
-    keys, chosen = tf.gather(keys, order), tf.gather(chosen, order)
-    values, heights = tf.gather(probabilities, chosen), tf.gather(weights, chosen)
+    infinite = tf.fill(tf.shape(weights), tf.constant(np.inf, weights.dtype))
+    keys = tf.where(weights > 0.0, probabilities + offsets, infinite)
+    order = tf.argsort(tf.stop_gradient(keys))
+    keys = tf.stop_gradient(tf.gather(keys, order))
+    values, heights = tf.gather(probabilities, order), tf.gather(weights, order)
     moments = heights[:, tf.newaxis] * tf.stack(
         [tf.ones_like(values), values, values**2], axis=1
     )

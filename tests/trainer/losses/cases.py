@@ -52,9 +52,9 @@ def random_batch(loss: Loss, seed: int = 0, count: int = 12) -> Batch:
     )
 
 
-def result(
+def result_tensors(
     loss: Loss, batch: Batch, *, mask: Any = None, **arguments: Any
-) -> tuple[float, dict[str, Any]]:
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """The loss of a batch and its gradients by `logits` and, where used, `hidden`.
 
     `arguments` overrides weights and contexts, whose default is that of the batch.
@@ -71,13 +71,16 @@ def result(
         losses = loss.per_example(inputs["logits"], labels, **tensors)
         value = mean_loss(losses, rows_left(labels, tensors["mask"]))
     assert losses.shape == labels.shape and losses.dtype == tf.float32
-    if mask is not None:
-        assert not np.any(losses.numpy()[~np.asarray(mask)])
     gradients = tape.gradient(
         value, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
-    arrays = {k: tf.convert_to_tensor(v).numpy() for k, v in gradients.items()}
-    return float(value), arrays
+    return value, {k: tf.convert_to_tensor(v) for k, v in gradients.items()}
+
+
+def result(loss: Loss, batch: Batch, **arguments: Any) -> tuple[float, dict[str, Any]]:
+    """As `result_tensors`, in NumPy."""
+    value, gradients = result_tensors(loss, batch, **arguments)
+    return float(value), {k: v.numpy() for k, v in gradients.items()}
 
 
 Oracle = Callable[..., float]
@@ -212,9 +215,8 @@ def _cases() -> dict[str, Case]:
         ),
         "pwiser": pwiser(),
         "pwiser wide": pwiser(
-            strength=2.0, conversion_margin=1.0, click_margin=0.6, beta=0.2
+            strength=2.0, conversion_margin=1.0, click_margin=0.0, beta=0.2
         ),
-        "pwiser without margins": pwiser(conversion_margin=0.0, click_margin=0.0),
     }
     several: Mapping[str, tuple[Oracle, Callable[[Batch], float]]] = {
         "combined_pair": (oracle.combined_pair, pairs),
@@ -224,11 +226,11 @@ def _cases() -> dict[str, Case]:
         "combined_contrastive": (oracle.combined_contrastive, every_row),
     }
     for name, (formula, weight) in several.items():
-        if name not in LOSSES:
-            continue
         cases[name] = combined(name, formula, weight)
-        cases[f"{name} half"] = combined(name, formula, weight, 0.5, 0.2)
-        cases[f"{name} alone"] = combined(name, formula, weight, 0.0)
+        if name != "combined_pair":  # That is RankNet.
+            cases[f"{name} alone"] = combined(name, formula, weight, 0.0)
+    for name in ("combined_list", "jrc"):  # The mixture is the same code for all.
+        cases[f"{name} half"] = combined(name, *several[name], 0.5, 0.2)
     return cases
 
 
