@@ -1,6 +1,5 @@
 """The losses by the name they have in a job: one line each."""
 
-from collections.abc import Callable
 from typing import Any
 
 from configs.losses import Loss as Config
@@ -18,7 +17,7 @@ from trainer.losses.rcr import RegressionCompatibleRanking
 
 __all__ = ["LOSSES", "build_loss"]
 
-LOSSES: dict[str, Callable[..., Loss]] = {
+LOSSES: dict[str, type[Loss]] = {
     "bce": BinaryCrossEntropy,
     "ranknet": RankNet,
     "combined_pair": CombinedPair,

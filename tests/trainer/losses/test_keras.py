@@ -8,7 +8,7 @@ import pytest
 
 from configs.losses import CombinedPair as Config
 from tests.oracles import losses as oracle
-from trainer.losses import BinaryCrossEntropy, CombinedPair, build_loss
+from trainer.losses import LOSSES, BinaryCrossEntropy, CombinedPair, build_loss
 
 
 def test_compile_fit_save_and_load(tmp_path: Path) -> None:
@@ -44,3 +44,27 @@ def test_wrong_arguments_are_named() -> None:
         CombinedPair(alpha=1.5)
     with pytest.raises(ValueError, match="beta must be positive, got 0"):
         BinaryCrossEntropy(beta=0.0)
+
+
+ALONE = [name for name, kind in LOSSES.items() if not (kind.extras or kind.two_logits)]
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_call_is_the_mean_over_rows(name: str) -> None:
+    random = np.random.default_rng(1)
+    logits = random.normal(size=(12, 1)).astype(np.float32)
+    labels = (np.arange(12) % 3 == 0).astype(np.int64)[:, np.newaxis]
+    loss = LOSSES[name]()
+    rows = loss.per_example(logits[:, 0], labels[:, 0].astype(np.float32)).numpy()
+    assert float(loss(labels, logits)) == pytest.approx(rows.mean(), rel=1e-6)
+    # Keras multiplies what a row gives by its sample weight.
+    weights = random.uniform(size=12).astype(np.float32)
+    expected = (rows * weights).mean()
+    assert float(loss(labels, logits, weights)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_compile_cannot_give_is_named() -> None:
+    logits, labels = np.zeros((4, 2), np.float32), np.zeros((4, 1), np.float32)
+    for name in set(LOSSES) - set(ALONE):
+        with pytest.raises(TypeError, match=r"needs .*call its `per_example`"):
+            LOSSES[name]()(labels, logits)
