@@ -66,9 +66,7 @@ class JointRankingCalibration(Combined):
         contexts: tf.Tensor | None,
     ) -> tf.Tensor:
         """Returns -n w_i ( z_i[y_i] - log sum_k exp(z_k[y_i]) ) / W."""
-        rows, segments = ranking_rows(logits, labels, weights, mask), Segments(contexts)
-        no_click, click = (
-            softmax_losses(rows.logits[:, i], rows.weights, segments) for i in (0, 1)
-        )
-        losses = tf.where(rows.labels > 0.5, click, no_click)
+        rows = ranking_rows(logits, labels, weights, mask)
+        losses = softmax_losses(rows.logits, rows.weights, Segments(contexts))
+        losses = tf.where(rows.labels > 0.5, losses[:, 1], losses[:, 0])
         return weighted_mean(losses, rows.weights, rows.count)

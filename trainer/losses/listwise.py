@@ -18,14 +18,16 @@ def softmax_losses(
     The gradient is that of raw weights w_k, which add no more than a constant.
 
     Args:
-        scores: float32 [B].
+        scores: float32 [B], or [B, K] for K softmaxes side by side.
         weights: float32 [B], 0 where masked out, without the extremes of float32.
         segments: the contexts of the rows.
 
     Returns:
-        float32 [B], finite; without a meaning for rows without weight.
+        As `scores`, finite; without a meaning for rows without weight.
     """
     heavy = segments.sum(tf.cast(weights > 0.0, weights.dtype))
     mean = tf.math.divide_no_nan(segments.sum(weights), heavy)
     relative = tf.math.divide_no_nan(weights, segments.spread(mean))
+    if scores.shape.rank == 2:
+        relative = relative[:, tf.newaxis]
     return segments.spread(segments.logsumexp(scores, relative)) - scores

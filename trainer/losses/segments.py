@@ -40,7 +40,7 @@ class Segments:
         return tf.cast(total, values.dtype)
 
     def maximum(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns [S], the largest of `values` [B] in each context."""
+        """Returns [S, ...], the largest of `values` [B, ...] in each context."""
         if self.indices is None:
             return tf.reduce_max(values, axis=0, keepdims=True)
         return tf.math.unsorted_segment_max(values, self.indices, self.count)
@@ -61,11 +61,12 @@ class Segments:
         """Returns log sum_k w_k exp(v_k) over each context.
 
         Args:
-            values: finite float [B].
-            weights: [B] of the same type, not negative; no gradient flows to them.
+            values: finite float [B] or [B, K].
+            weights: [B] or [B, 1] of the same type, not negative; no gradient flows to
+                them.
 
         Returns:
-            [S]; 0, and no gradient, for a context without any weight.
+            [S] or [S, K]; 0, and no gradient, for a context without any weight.
         """
         # The largest term is 1 after the shift, whatever the weights: their logarithms
         # are shifted with the values. Rows without weight are kept from inf and NaN.
