@@ -58,6 +58,18 @@ class _Problem(NamedTuple):
     meetings: Meetings
 
 
+class _Open(NamedTuple):
+    """Sums over tiles that further tiles may add to.
+
+    Attributes:
+        first: int32, the first candidate among them; those before are done.
+        sums: [c, d], of the candidates from `first` on.
+    """
+
+    first: tf.Tensor
+    sums: tf.Tensor
+
+
 class _Results(NamedTuple):
     """Rows, and the gradients of their sum.
 
@@ -179,10 +191,9 @@ def _tile(
     pulls = tf.where(met, factors[rows], 0.0) / total
     # The bound, which was subtracted, is in the last column of the queries.
     logs = tf.where(met, tf.math.log(total) - queries[:, -1:], 0.0)
+    back = tf.matmul(powers, pulls * queries[:, :-1], transpose_a=True)
     return _Results(
-        (factors[rows] * logs)[:, 0],
-        pulls * found[:, :-1],
-        answers[:, -1:] * tf.matmul(powers, pulls * queries[:, :-1], transpose_a=True),
+        (factors[rows] * logs)[:, 0], pulls * found[:, :-1], answers[:, -1:] * back
     )
 
 
@@ -190,9 +201,7 @@ def _met(
     powers: tf.Tensor, meetings: Meetings, rows: slice, columns: slice
 ) -> tf.Tensor:
     """Returns `powers` [a, c] with 0 for candidates that an anchor does not meet."""
-    places = meetings.places[rows]
-    if columns.start is not None:
-        places -= columns.start
+    places = meetings.places[rows] - columns.start
     own = tf.stack([tf.range(tf.size(places)), places], axis=1)
     kept = tf.zeros_like(places, dtype=powers.dtype)
     if meetings.keeps_own:
@@ -212,49 +221,53 @@ def _met(
 
 def _over_tiles(problem: _Problem, factors: tf.Tensor) -> _Results:
     """Concatenates rows and their gradients, and sums those of the candidates."""
-    dtype, meetings = problem.queries.dtype, problem.meetings
+    meetings, dtype = problem.meetings, problem.queries.dtype
     count, width = tf.shape(problem.queries)[0], problem.queries.shape[1] - 1
-    size = _tile_size(problem)
-    arrays = [
-        tf.TensorArray(
-            dtype,
-            size=0,
-            dynamic_size=True,
-            infer_shape=False,
-            element_shape=[None, *shape],
-        )
-        for shape in ((), (width,))
-    ]
+    most, size = tf.shape(problem.keys)[0], _tile_size(problem)
+    shapes: list[tuple[int, ...]] = [(), (width,), (width,)]
 
-    def step(
-        tile: tf.Tensor,
-        start: tf.Tensor,
-        rows: tf.TensorArray,
-        to_queries: tf.TensorArray,
-        total: tf.Tensor,
-    ) -> tuple[Any, ...]:
+    def step(tile: tf.Tensor, start: tf.Tensor, opened: _Open, *parts: Any) -> Any:
         stop = tf.minimum(start + size, count)
-        columns = _columns(meetings, start, stop)
-        part = _tile(problem, factors, slice(start, stop), columns)
-        return (
-            tile + 1,
-            stop,
-            rows.write(tile, part.rows),
-            to_queries.write(tile, part.to_queries),
-            _added(total, part.to_candidates, columns),
+        rows, columns = slice(start, stop), _columns(meetings, start, stop, most)
+        results = _tile(problem, factors, rows, columns)
+        following = tf.where(
+            stop < count, _columns(meetings, stop, stop + 1, most).start, most
         )
+        closed, opened = _added(opened, results.to_candidates, columns, following)
+        written = [
+            part.write(tile, values)
+            for part, values in zip(parts, (*results[:2], closed), strict=True)
+        ]
+        return tile + 1, stop, opened, *written
 
-    _, _, rows, to_queries, total = tf.while_loop(
+    empty = _Open(tf.constant(0), tf.zeros([0, width], dtype))
+    _, _, _, *parts = tf.while_loop(
         # At least one tile, for an empty list of tiles has no shape.
         lambda tile, start, *_: (start < count) | (tile == 0),
         step,
-        (0, 0, *arrays, tf.zeros_like(problem.keys[:, :-1])),
+        (0, 0, empty, *[_parts(dtype, shape) for shape in shapes]),
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape([]),
+            _Open(tf.TensorShape([]), tf.TensorShape([None, width])),
+            *[tf.TensorShape(None)] * 3,
+        ),
         parallel_iterations=1,
     )
-    return _Results(
-        tf.reshape(rows.concat(), [count]),
-        tf.reshape(to_queries.concat(), [count, width]),
-        total,
+    rows, to_queries, to_candidates = (
+        tf.reshape(part.concat(), [length, *shape])
+        for part, length, shape in zip(parts, (count, count, most), shapes, strict=True)
+    )
+    return _Results(rows, to_queries, to_candidates)
+
+
+def _parts(dtype: tf.DType, shape: tuple[int, ...]) -> tf.TensorArray:
+    return tf.TensorArray(
+        dtype,
+        size=0,
+        dynamic_size=True,
+        infer_shape=False,
+        element_shape=[None, *shape],
     )
 
 
@@ -268,19 +281,38 @@ def _tile_size(problem: _Problem) -> tf.Tensor:
     return tf.clip_by_value(TILE // most, 1, CONTEXT_TILE)
 
 
-def _columns(meetings: Meetings, start: tf.Tensor, stop: tf.Tensor) -> slice:
+def _columns(
+    meetings: Meetings, start: tf.Tensor, stop: tf.Tensor, most: tf.Tensor
+) -> slice:
     """Returns the candidates that anchors from start to stop meet at all."""
     if not meetings.same or meetings.anchor_ids is None:
-        return slice(None)
+        return slice(tf.zeros_like(most), most)
     ids = meetings.anchor_ids[start:stop]
     low = tf.searchsorted(meetings.candidate_ids, ids[:1], side="left")
     high = tf.searchsorted(meetings.candidate_ids, ids[-1:], side="right")
-    # Without anchors, none.
+    # No anchors meet no candidates: the sum over nothing is 0.
     return slice(tf.reduce_sum(low), tf.reduce_sum(high))
 
 
-def _added(total: tf.Tensor, part: tf.Tensor, columns: slice) -> tf.Tensor:
-    if columns.start is None:
-        return total + part
-    places = tf.range(columns.start, columns.stop)[:, tf.newaxis]
-    return tf.tensor_scatter_nd_add(total, places, part)
+def _added(
+    opened: _Open, part: tf.Tensor, columns: slice, following: tf.Tensor
+) -> tuple[tf.Tensor, _Open]:
+    """Adds a tile's part, and closes what no tile adds to any more.
+
+    Args:
+        opened: the sums so far.
+        part: to be added at `columns`, [c, d].
+        columns: ascending from tile to tile, both ends.
+        following: where the next tile begins.
+
+    Returns:
+        The sums of the candidates up to `following`, and those behind.
+    """
+    first, sums = opened
+    end = tf.maximum(columns.stop, following)
+    sums = tf.pad(sums, [[0, end - first - tf.shape(sums)[0]], [0, 0]])
+    part = tf.pad(part, [[columns.start - first, end - columns.stop], [0, 0]])
+    sums += part
+    # A copy: a slice would keep all of the sums in memory.
+    closed = tf.gather(sums, tf.range(following - first))
+    return closed, _Open(following, sums[following - first :])

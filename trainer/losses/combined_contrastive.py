@@ -175,7 +175,7 @@ class _Partners:
         groups, kinds = 2 * contexts + label, 2 * segments.count
         weights = tf.cast(rows.weights, tf.float64)
         heavy = tf.cast(weights > 0.0, tf.float64)
-        vectors = weights[:, tf.newaxis] * tf.cast(hidden, tf.float64)
+        vectors = tf.cast(hidden, tf.float64)
 
         def others(
             values: tf.Tensor, indices: tf.Tensor, count: tf.Tensor
@@ -184,8 +184,12 @@ class _Partners:
             return own.of(tf.gather(total, indices) - values)
 
         self.found = others(heavy, groups, kinds) > 0.5
-        total = others(vectors, groups, kinds)
-        scores = tf.reduce_sum(own.of(tf.cast(hidden, tf.float64)) * total, axis=1)
+        total = tf.math.unsorted_segment_sum(
+            weights[:, tf.newaxis] * vectors, groups, kinds
+        )
+        vectors = own.of(vectors)
+        scores = tf.reduce_sum(vectors * tf.gather(total, own.of(groups)), axis=1)
+        scores -= own.of(weights) * tf.reduce_sum(tf.square(vectors), axis=1)
         weight = others(weights, groups, kinds)
         weight = tf.where(self.found, weight, tf.ones_like(weight))
         self.scores = tf.cast(scores / weight, tf.float32)
