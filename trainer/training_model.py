@@ -6,9 +6,7 @@ import keras
 import tensorflow as tf
 
 from configs.job import Job
-from configs.layout import LABELS
 from trainer.auxiliary.registry import build_auxiliary
-from trainer.collectives import global_sum
 from trainer.inference import InferenceModel
 from trainer.layers.groups import EmbeddedGroups
 from trainer.precision import computing_in
@@ -109,12 +107,10 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
                 losses[f"{task}/{loss.name}"] = values[loss.name]
                 total += section.weight * loss.weight * values[loss.name]
             logged |= {f"{task}/{name}": value for name, value in others.items()}
-        if self._auxiliary:
-            share = _share_of_rows(batch)
-            for config in self._job.model.auxiliary:
-                value = share * self._auxiliary[config.name](groups, dict(batch))
-                losses[f"auxiliary/{config.name}"] = value
-                total += config.weight * value
+        for config in self._job.model.auxiliary:
+            value = self._auxiliary[config.name](groups, dict(batch))
+            losses[f"auxiliary/{config.name}"] = value
+            total += config.weight * value
         return {"loss": total, **losses, **logged}
 
     def _hidden(self, groups: EmbeddedGroups, training: bool) -> tf.Tensor:
@@ -127,8 +123,3 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             hidden = self._compiled_hidden
         with computing_in(options.precision, backbone):
             return tf.cast(hidden(groups, training=training), tf.float32)
-
-
-def _share_of_rows(batch: Batch) -> tf.Tensor:
-    rows = tf.cast(tf.shape(batch[LABELS])[0], tf.float32)
-    return tf.math.divide_no_nan(rows, global_sum(rows))

@@ -57,16 +57,24 @@ def nip(
     user_ids: Sequence[int] | None,
     item_ids: Sequence[Sequence[int]] | None,
     temperature: float,
+    most: int = 10**9,
 ) -> float:
     """states[i][k] is r after k + 1 behaviours, targets[i][k] the embedding of number
-    k + 1 (from 0); lengths count behaviours. All histories are in one block."""
+    k + 1 (from 0); lengths count behaviours. Blocks hold `most` histories at most."""
     total, count = 0.0, 0
     for k in range(max(lengths, default=1) - 1):
         valid = [i for i, n in enumerate(lengths) if n > k + 1]
         own = [s[k] for s in states]
         others = [t[k] for t in targets]
         items = None if item_ids is None else [row[k] for row in item_ids]
-        total += direction(own, others, valid, valid, items, temperature)
-        total += direction(others, own, valid, valid, user_ids, temperature)
+        blocks = -(-len(valid) // most)
+        for block in range(blocks):
+            here = [
+                i
+                for rank, i in enumerate(valid)
+                if rank * blocks // len(valid) == block
+            ]
+            total += direction(own, others, here, here, items, temperature)
+            total += direction(others, own, here, here, user_ids, temperature)
         count += len(valid)
     return total / count if count else 0.0

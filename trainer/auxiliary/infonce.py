@@ -1,72 +1,30 @@
-"""InfoNCE on cosine similarities: the part that the match tasks have in common.
+"""Symmetric InfoNCE inside groups, whose members are each other's negatives.
 
-Legend: A anchors, C candidates, d width, G groups, s members of a group.
+Legend: d width, G groups, s members of a group.
 """
 
 from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["info_nce", "symmetric_info_nce_sum", "unit_vectors"]
+from trainer.similarity import sum_type
 
-# A vector that is shorter has no direction.
-SHORTEST = 1e-6
-# exp of it is 0 in float32.
-NEVER = -1e9
+__all__ = ["symmetric_info_nce_sum"]
+
 # Similarities of a tile: 8 MiB of float32.
 TILE = 2**21
-
-
-def unit_vectors(values: tf.Tensor) -> tf.Tensor:
-    """Scales vectors to length 1; those shorter than 1e-6 become zero.
-
-    The cosine of a zero vector (an empty history) with anything is then 0, and no
-    gradient flows to it, where the derivative of the cosine has a pole.
-
-    Args:
-        values: float32 [..., d].
-    """
-    squares = tf.reduce_sum(tf.square(values), axis=-1, keepdims=True)
-    usable = squares > SHORTEST**2
-    return tf.where(usable, values * tf.math.rsqrt(tf.where(usable, squares, 1.0)), 0.0)
-
-
-def info_nce(
-    anchors: tf.Tensor,
-    positives: tf.Tensor,
-    candidates: tf.Tensor,
-    allowed: tf.Tensor | None,
-    temperature: float,
-) -> tf.Tensor:
-    """Returns -log( exp(a.p / t) / sum_c exp(a.c / t) ) for each anchor.
-
-    Args:
-        anchors: unit vectors, float32 [A, d].
-        positives: the positive of each anchor, float32 [A, d].
-        candidates: float32 [C, d], the positives among them.
-        allowed: bool [A, C], the candidates that count, the anchor's positive among
-            them; all unless given.
-        temperature: t.
-
-    Returns:
-        float32 [A].
-    """
-    logits = tf.matmul(anchors, candidates, transpose_b=True) / temperature
-    if allowed is not None:
-        logits = tf.where(allowed, logits, NEVER)
-    positive = tf.reduce_sum(anchors * positives, axis=-1) / temperature
-    return tf.reduce_logsumexp(logits, axis=-1) - positive
 
 
 def symmetric_info_nce_sum(
     anchors: tf.Tensor,
     targets: tf.Tensor,
     valid: tf.Tensor,
+    counted: tf.Tensor,
     target_ids: tf.Tensor | None,
     anchor_ids: tf.Tensor | None,
     temperature: float,
 ) -> tf.Tensor:
-    """Returns the sum over all valid members i of all groups of
+    """Returns the sum over all counted members i of all groups of
 
         -log( e(i, i) / sum_j e(i, j) ) - log( e(i, i) / sum_j e(j, i) ),
 
@@ -81,15 +39,13 @@ def symmetric_info_nce_sum(
     Args:
         anchors: a, unit vectors or zeros, float32 [G, s, d].
         targets: t, likewise.
-        valid: bool [G, s].
+        valid: bool [G, s], the members that there are.
+        counted: bool [G, s], those that the sum is over: valid ones.
         target_ids: integers [G, s], or None to leave out nobody.
         anchor_ids: integers [G, s], or None.
         temperature: at least 0.003.
     """
-    if temperature < 0.003:
-        raise ValueError(f"temperature must be at least 0.003, got {temperature}")
-    # exp(-2 / temperature) has to be a normal number.
-    dtype = tf.float32 if temperature >= 0.025 else tf.float64
+    dtype = sum_type(temperature)
 
     def slopes(
         start: tf.Tensor, stop: tf.Tensor
@@ -114,12 +70,13 @@ def symmetric_info_nce_sum(
         back, back_own = _without_same(powers, own, anchor_ids, start, stop)
         from_targets = tf.matmul(forth, tf.concat([t, here], 2))
         from_anchors = tf.matmul(back, tf.concat([a, here], 2), transpose_a=True)
-        # Zero for invalid members, which turns their shares off.
-        per_anchor = _inverse(from_targets[:, :, -1:] + forth_own, here)
-        per_target = _inverse(from_anchors[:, :, -1:] + back_own, here)
+        # Zero for members that do not count, which turns their shares off.
+        asks = tf.cast(counted[start:stop], dtype)[:, :, tf.newaxis]
+        per_anchor = _inverse(from_targets[:, :, -1:] + forth_own, asks)
+        per_target = _inverse(from_anchors[:, :, -1:] + back_own, asks)
         logs = _minus_log(per_anchor) + _minus_log(per_target) - 2.0 * bound
-        loss = tf.reduce_sum(here * (logs - 2.0 * positive))
-        pull = forth_own * per_anchor + back_own * per_target - 2.0 * here
+        loss = tf.reduce_sum(asks * (logs - 2.0 * positive))
+        pull = forth_own * per_anchor + back_own * per_target - 2.0 * asks
         to_anchors = from_targets[:, :, :-1] * per_anchor + pull * t
         to_anchors += tf.matmul(back, t * per_target)
         to_targets = from_anchors[:, :, :-1] * per_target + pull * a

@@ -6,10 +6,13 @@ import tensorflow as tf
 from configs.job import Job
 from configs.layout import layout_of, sequence_key
 from configs.model import NIP as Config
+from trainer.auxiliary.blocks import group_members
 from trainer.auxiliary.identity import Batch, distinct_rows, history_keys, user_ids
-from trainer.auxiliary.infonce import symmetric_info_nce_sum, unit_vectors
+from trainer.auxiliary.infonce import symmetric_info_nce_sum
+from trainer.collectives import gather_all
 from trainer.layers.attention import SelfAttention
 from trainer.layers.groups import EmbeddedGroups, EmbeddedSequence, GroupsLayout
+from trainer.similarity import unit_vectors
 
 __all__ = ["NIP"]
 
@@ -25,10 +28,12 @@ class NIP(keras.layers.Layer):  # type: ignore[misc]
         s(i, j) = exp(cos(r_i^k, e_j^{k+1}) / t)
 
     plus the same with r and e exchanged. j runs over i and at most `max_negatives`
-    other histories that have a behaviour k + 1 (the histories are cut into blocks of
-    near-equal size). With `mask_duplicates` those whose behaviour k + 1 is the same
-    are left out of the first sum over j, those of the same user out of the second.
-    Without targets the loss is 0.
+    other histories that have a behaviour k + 1 (for each k, these are cut into blocks
+    of near-equal size, in the order of the batch). With `mask_duplicates` those whose
+    behaviour k + 1 is the same are left out of the first sum over j, those of the same
+    user out of the second. Without targets the loss is 0. The batch is that of all
+    replicas: r, e and ids are gathered, and each replica predicts the histories whose
+    first row is its own.
 
     Args:
         config: its section of the job.
@@ -57,66 +62,68 @@ class NIP(keras.layers.Layer):  # type: ignore[misc]
         self.built = True
 
     def call(self, groups: EmbeddedGroups, batch: Batch) -> tf.Tensor:
-        """Returns the loss, a float32 scalar."""
+        """Returns this replica's share of the loss, a float32 scalar."""
         sequence = groups.sequences[self._sequence]
+        columns, share = gather_all(self._predictions(sequence, batch))
+        states, targets, positions, *ids = columns
+        members = group_members(positions, share, self._config.max_negatives + 1)
+        places = tf.maximum(members, 0)
+        valid = members >= 0
+        counted = valid & (places >= share.start) & (places < share.stop)
+        items, users = (
+            tf.gather(_numbered(x), places) if self._config.mask_duplicates else None
+            for x in ids
+        )
+        loss = symmetric_info_nce_sum(
+            tf.gather(states, places),
+            tf.gather(targets, places),
+            valid,
+            counted,
+            items,
+            users,
+            self._config.temperature,
+        )
+        count = tf.cast(tf.size(positions), tf.float32)
+        return tf.math.divide_no_nan(loss, count)
+
+    def _predictions(self, sequence: EmbeddedSequence, batch: Batch) -> list[tf.Tensor]:
+        """Returns states, targets, positions, items and users, one row for each target
+        of each own history, histories one after another."""
         rows = self._rows(sequence, batch)
         mask = tf.gather(sequence.mask, rows)
         # Behind the longest history there is nothing to do.
         longest = tf.reduce_max(
-            tf.concat([[0], tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)], axis=0)
+            tf.concat([[1], tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)], axis=0)
         )
         mask = mask[:, :longest]
         values = tf.gather(sequence.values, rows)[:, :longest]
         items = batch[sequence_key(self._sequence, self._first_field)]
         items = tf.gather(items, rows)[:, 1:longest]
-        states = unit_vectors(self._attention(values, mask))[:, :-1]
-        targets = unit_vectors(values[:, 1:, : self._width])
-        valid = mask[:, 1:]
-        users = tf.broadcast_to(
-            tf.gather(user_ids(self._job, batch), rows)[:, tf.newaxis], tf.shape(valid)
-        )
-        blocks = self._blocks(tf.shape(valid)[0])
-        masked = self._config.mask_duplicates
-        loss = symmetric_info_nce_sum(
-            _groups(states, blocks),
-            _groups(targets, blocks),
-            _groups(valid, blocks),
-            _groups(_numbered(items), blocks) if masked else None,
-            _groups(_numbered(users), blocks) if masked else None,
-            self._config.temperature,
-        )
-        count = tf.reduce_sum(tf.cast(valid, tf.float32))
-        return tf.math.divide_no_nan(loss, count)
+        states = self._attention(values, mask)[:, :-1]
+        targets = values[:, 1:, : self._width]
+        places = tf.where(mask[:, 1:])
+        users = tf.gather(user_ids(self._job, batch), rows)
+        return [
+            unit_vectors(tf.gather_nd(states, places)),
+            unit_vectors(tf.gather_nd(targets, places)),
+            tf.cast(places[:, 1], tf.int32),
+            tf.gather_nd(items, places),
+            tf.gather(users, places[:, 0]),
+        ]
 
     def _rows(self, sequence: EmbeddedSequence, batch: Batch) -> tf.Tensor:
-        """Returns a row of each distinct history with two behaviours or more."""
-        keys = history_keys(self._job, batch, self._sequence)
+        """Returns the own rows that are the first in the batch of all replicas with
+        their history, which has two behaviours or more."""
+        own_keys = history_keys(self._job, batch, self._sequence)
+        (keys,), share = gather_all([own_keys])
         first, _ = distinct_rows(keys)
+        own = (first >= share.start) & (first < share.stop)
+        rows = tf.boolean_mask(first, own) - share.start
         lengths = tf.reduce_sum(tf.cast(sequence.mask, tf.int32), axis=1)
-        return tf.boolean_mask(first, tf.gather(lengths, first) > 1)
-
-    def _blocks(self, histories: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns number and size of the blocks whose members are negatives."""
-        most = self._config.max_negatives + 1
-        number = tf.maximum((histories + most - 1) // most, 1)
-        return number, tf.maximum((histories + number - 1) // number, 1)
+        return tf.boolean_mask(rows, tf.gather(lengths, rows) > 1)
 
 
 def _numbered(ids: tf.Tensor) -> tf.Tensor:
     """Returns small numbers, equal where ids are: int32 compares twice as fast."""
     _, places = tf.unique(tf.reshape(ids, (-1,)))
     return tf.reshape(places, tf.shape(ids))
-
-
-def _groups(values: tf.Tensor, blocks: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-    """Regroups [U, K, ...] to [number * K, size, ...]: a group holds one position of
-    the histories of a block. Missing histories are zeros, and thus not valid."""
-    number, size = blocks
-    missing = number * size - tf.shape(values)[0]
-    rank = values.shape.rank
-    values = tf.pad(values, [[0, missing], *[[0, 0]] * (rank - 1)])
-    inner = tf.shape(values)[1:]
-    values = tf.reshape(values, tf.concat([[number, size], inner], axis=0))
-    values = tf.transpose(values, [0, 2, 1, *range(3, rank + 1)])
-    flat = tf.concat([[number * inner[0], size], inner[1:]], axis=0)
-    return tf.reshape(values, flat)

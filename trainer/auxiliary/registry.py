@@ -19,7 +19,7 @@ def build_auxiliary(
 ) -> keras.layers.Layer:
     """Returns the layer of an auxiliary task.
 
-    Called with the embedded groups and the batch, it returns a float32 scalar: the
-    mean over this replica's anchors, 0 if there are none.
+    Called with the embedded groups and the batch, it returns a float32 scalar: this
+    replica's share of the mean over the anchors of all replicas, 0 if there are none.
     """
     return AUXILIARY[config.name](config, job, layout, seed=seed)

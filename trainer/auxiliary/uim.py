@@ -13,10 +13,11 @@ from trainer.auxiliary.identity import (
     item_ids,
     user_ids,
 )
-from trainer.auxiliary.infonce import info_nce, unit_vectors
+from trainer.collectives import gather_all
 from trainer.layers.attention import SelfAttention
 from trainer.layers.groups import EmbeddedGroups, GroupsLayout, mean_pool
 from trainer.layers.mlp import MLP
+from trainer.similarity import Meetings, log_sums, unit_vectors
 
 __all__ = ["UIM"]
 
@@ -34,7 +35,8 @@ class UIM(keras.layers.Layer):  # type: ignore[misc]
 
     plus the same with user and item exchanged. With `mask_duplicates` other rows with
     the same item are left out of the first sum over j, those with the same user out of
-    the second. Without positives the loss is 0.
+    the second. Without positives the loss is 0. The batch is that of all replicas:
+    projections and ids are gathered, and each replica asks for its own positives.
 
     Args:
         config: its section of the job.
@@ -75,32 +77,43 @@ class UIM(keras.layers.Layer):  # type: ignore[misc]
         self.built = True
 
     def call(self, groups: EmbeddedGroups, batch: Batch) -> tf.Tensor:
-        """Returns the loss, a float32 scalar."""
-        rows = tf.where(batch[LABELS][:, self._label] > 0.5)[:, 0]
-        users = unit_vectors(self._user(self._user_side(groups, batch)))
-        items = unit_vectors(self._item(groups.embeddings["item"]))
-        loss = self._direction(rows, users, items, item_ids(self._job, batch))
-        loss += self._direction(rows, items, users, user_ids(self._job, batch))
-        count = tf.cast(tf.size(rows), tf.float32)
+        """Returns this replica's share of the loss, a float32 scalar."""
+        labels = batch[LABELS][:, self._label]
+        (users, items, labels, user_keys, item_keys), share = gather_all(
+            [
+                unit_vectors(self._user(self._user_side(groups, batch))),
+                unit_vectors(self._item(groups.embeddings["item"])),
+                labels,
+                user_ids(self._job, batch),
+                item_ids(self._job, batch),
+            ]
+        )
+        # Each replica asks for its own positives; all rows answer.
+        rows = tf.where(share.of(labels) > 0.5)[:, 0]
+        rows = share.start + tf.cast(rows, tf.int32)
+        loss = self._direction(rows, users, items, item_keys)
+        loss += self._direction(rows, items, users, user_keys)
+        count = tf.reduce_sum(tf.cast(labels > 0.5, tf.float32))
         return tf.math.divide_no_nan(loss, count)
 
     def _direction(
         self, rows: tf.Tensor, own: tf.Tensor, others: tf.Tensor, ids: tf.Tensor
     ) -> tf.Tensor:
-        """Returns the sum over positive rows, matching `own` with `others`, [n, d]."""
-        allowed = None
+        """Returns the sum over `rows`, matching `own` with `others`, [B, d]."""
+        anchors, meetings = tf.gather(own, rows), Meetings(rows, keeps_own=True)
         if self._config.mask_duplicates:
-            columns = tf.range(tf.size(ids, out_type=rows.dtype), dtype=rows.dtype)
-            different = tf.gather(ids, rows)[:, tf.newaxis] != ids
-            allowed = different | (rows[:, tf.newaxis] == columns)
-        losses = info_nce(
-            tf.gather(own, rows),
-            tf.gather(others, rows),
+            _, ids = tf.unique(ids)  # int32 compares twice as fast
+            meetings = Meetings(rows, True, tf.gather(ids, rows), ids)
+        below = log_sums(
+            anchors,
             others,
-            allowed,
-            self._config.temperature,
+            meetings,
+            factors=tf.ones_like(anchors[:, 0]),
+            weights=tf.ones_like(others[:, 0]),
+            temperature=self._config.temperature,
         )
-        return tf.reduce_sum(losses)
+        above = tf.reduce_sum(anchors * tf.gather(others, rows), axis=1)
+        return tf.reduce_sum(below - above / self._config.temperature)
 
     def _user_side(self, groups: EmbeddedGroups, batch: Batch) -> tf.Tensor:
         parts = []

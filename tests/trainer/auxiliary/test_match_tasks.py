@@ -1,5 +1,6 @@
 """UIM and NIP against sums written as loops, and what must not change them."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,10 @@ from tests.trainer.model_jobs import (
     vocabularies,
 )
 from trainer.auxiliary import infonce
+from trainer.auxiliary.blocks import group_members
+from trainer.collectives import Share
 from trainer.inference import build_inference_model
+from trainer.similarity import unit_vectors
 from trainer.training_model import TrainingModel
 
 
@@ -57,6 +61,26 @@ def repeated(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     ids[3:6, 1] = ids[0, 1]
     ids[6, 2] = ids[1, 2]
     return {**batch, **histories, "ids": tf.constant(ids)}
+
+
+def histories_of(
+    model: TrainingModel, batch: dict[str, tf.Tensor], without: Collection[int] = ()
+) -> tuple[list[Any], list[Any], list[int], list[int]]:
+    """NIP's states, targets and lengths of some rows, and these."""
+    weights = weights_of(model)
+    sequence = model.inference.embed(batch).sequences["history"]
+    rows = [i for i in range(len(batch["labels"])) if i not in without]
+    states, targets, lengths = [], [], []
+    for i in rows:
+        values, mask = sequence.values[i].numpy(), sequence.mask[i].numpy()
+        states.append(
+            networks.self_attention(
+                values, mask, weights, "auxiliary_nip_attention", causal=True
+            )
+        )
+        targets.append(values[1:, :9])
+        lengths.append(int(mask.sum()))
+    return states, targets, lengths, rows
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -103,21 +127,9 @@ def test_nip(masked: bool, temperature: float) -> None:
         f"name: nip, temperature: {temperature}, mask_duplicates: {str(masked).lower()}"
     )
     model = built(job)
-    weights = weights_of(model)
     batch = repeated(random_batch(job, 14, seed=2))
-    sequence = model.inference.embed(batch).sequences["history"]
     # Rows 3 to 5 repeat the history of row 0, so they are not asked again.
-    rows = [i for i in range(14) if i not in (3, 4, 5)]
-    states, targets, lengths = [], [], []
-    for i in rows:
-        values, mask = sequence.values[i].numpy(), sequence.mask[i].numpy()
-        states.append(
-            networks.self_attention(
-                values, mask, weights, "auxiliary_nip_attention", causal=True
-            )
-        )
-        targets.append(values[1:, :9])
-        lengths.append(int(mask.sum()))
+    states, targets, lengths, rows = histories_of(model, batch, {3, 4, 5})
     items = batch["sequence/history/item"].numpy()[rows, 1:].tolist()
     users = batch["ids"].numpy()[rows, 1].tolist()
     expected = oracle.nip(
@@ -131,24 +143,24 @@ def test_nip(masked: bool, temperature: float) -> None:
     assert loss_of(model, batch, "nip") == pytest.approx(expected, rel=1e-4)
 
 
+def test_blocks_follow_from_the_positions_alone() -> None:
+    positions = tf.constant([0, 1, 2, 0, 1, 0, 0, 1, 0, 0, 0])
+    everything = Share(tf.constant(0), tf.constant(11))
+    blocks = [[0, 3, 5, 6], [8, 9, 10, -1], [1, 4, 7, -1], [2, -1, -1, -1]]
+    np.testing.assert_array_equal(group_members(positions, everything, 4), blocks)
+    own = Share(tf.constant(7), tf.constant(9))
+    found = group_members(positions, own, 4)
+    np.testing.assert_array_equal(found, [b[:3] for b in blocks[1:3]])
+    nobody = Share(tf.constant(7), tf.constant(7))
+    assert group_members(positions, nobody, 4).shape[0] == 0
+
+
 def test_blocks_bound_the_negatives() -> None:
-    """Two blocks of equal size give the mean of two batches without a cap."""
-    capped = built(job_with("name: nip, max_negatives: 5, mask_duplicates: false"))
-    free = built(job_with("name: nip, mask_duplicates: false"))
-    batch = random_batch(small_job(), 12, seed=3)
-    lengths = np.asarray(batch["sequence/history/item"] != PADDING).sum(axis=1)
-    long = np.flatnonzero(lengths > 1)
-    long = long[: len(long) // 2 * 2]
-    assert 6 < len(long) <= 12
-    halves = np.split(long, 2)
-    parts = [{k: tf.gather(v, h) for k, v in batch.items()} for h in halves]
-    whole = {k: tf.gather(v, long) for k, v in batch.items()}
-    targets = [(lengths[h] - 1).sum() for h in halves]
-    expected = sum(
-        loss_of(free, part, "nip") * count
-        for part, count in zip(parts, targets, strict=True)
-    ) / sum(targets)
-    assert loss_of(capped, whole, "nip") == pytest.approx(expected, rel=1e-5)
+    model = built(job_with("name: nip, max_negatives: 3, mask_duplicates: false"))
+    states, targets, lengths, _ = histories_of(model, random_batch(small_job(), 12))
+    expected = oracle.nip(states, targets, lengths, None, None, 0.1, 4)
+    batch = random_batch(small_job(), 12)
+    assert loss_of(model, batch, "nip") == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["uim", "nip"])
@@ -193,6 +205,7 @@ def test_own_gradient_is_that_of_the_plain_graph(
     monkeypatch.setattr(infonce, "TILE", tile)
     random = np.random.default_rng(0)
     valid = tf.constant(random.random((3, 6)) < 0.7)
+    counted = valid & tf.constant(random.random((3, 6)) < 0.6)
     ids = [tf.constant(random.integers(0, 3, (3, 6))) if masked else None] * 2
     inputs = [tf.constant(random.normal(size=(3, 6, 4)), tf.float32) for _ in range(2)]
 
@@ -209,17 +222,19 @@ def test_own_gradient_is_that_of_the_plain_graph(
                 allowed &= other | tf.cast(tf.eye(6), tf.bool)
             below = tf.reduce_logsumexp(tf.where(allowed, scores, -1e9), axis=2)
             above = tf.linalg.diag_part(logits)
-            total += tf.reduce_sum(tf.where(valid, below - above, 0.0))
+            total += tf.reduce_sum(tf.where(counted, below - above, 0.0))
         return total
 
     results = []
     for function in (
-        lambda a, t: infonce.symmetric_info_nce_sum(a, t, valid, *ids, temperature),
+        lambda a, t: infonce.symmetric_info_nce_sum(
+            a, t, valid, counted, *ids, temperature
+        ),
         plain,
     ):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            value = function(*[infonce.unit_vectors(x) for x in inputs])
+            value = function(*[unit_vectors(x) for x in inputs])
         results.append((value, *tape.gradient(value, inputs)))
     for ours, expected in zip(*results, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=2e-4, atol=2e-5)
@@ -229,6 +244,6 @@ def test_zero_vectors_have_no_direction() -> None:
     vectors = tf.constant([[0.0, 0.0], [3.0, 4.0]])
     with tf.GradientTape() as tape:
         tape.watch(vectors)
-        units = infonce.unit_vectors(vectors)
+        units = unit_vectors(vectors)
     np.testing.assert_allclose(units, [[0.0, 0.0], [0.6, 0.8]], rtol=1e-6)
     assert np.all(np.isfinite(tape.gradient(units, vectors).numpy()))
