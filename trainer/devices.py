@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from configs.errors import JobError, TrainingError
 from configs.training import Training
+from trainer.allocator import keep_freed_memory
 from trainer.cluster import ALONE, Cluster
 
 __all__ = ["prepare_devices"]
@@ -25,6 +26,7 @@ def prepare_devices(
     Raises:
         JobError: if the job asks for devices that are not there, or it comes too late.
     """
+    keep_freed_memory()
     keras.utils.set_random_seed(training.seed)
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
