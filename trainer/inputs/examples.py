@@ -18,6 +18,7 @@ from configs.layout import (
     multi_valued_key,
     sequence_key,
 )
+from trainer.inputs.ranges import checked_ids
 
 __all__ = ["Batch", "parse_examples"]
 
@@ -38,7 +39,8 @@ def parse_examples(serialized: tf.Tensor, layout: ExampleLayout) -> Batch:
         their maximum length.
 
     Raises:
-        tf.errors.InvalidArgumentError: when run, if an example is not of this layout.
+        tf.errors.InvalidArgumentError: when run, if an example is not of this layout,
+            or an id of a feature is no fingerprint.
     """
     parsed = tf.io.parse_example(serialized, _specification(layout))
     rows = tf.size(serialized)
@@ -46,14 +48,24 @@ def parse_examples(serialized: tf.Tensor, layout: ExampleLayout) -> Batch:
     batch[NEGATIVE_KEEP_RATE] = parsed[NEGATIVE_KEEP_RATE]
     for key, width, dtype in _packed(layout):
         batch[key] = parsed[key] if width else tf.zeros([rows, 0], dtype)
+    if layout.categorical:
+        batch[CATEGORICAL] = checked_ids(batch[CATEGORICAL], layout.categorical)
     for name in layout.multi_valued:
         key = multi_valued_key(name)
-        batch[key] = parsed[key].to_tensor(default_value=PADDING)
+        values = _checked(parsed[key], name)
+        batch[key] = values.to_tensor(default_value=PADDING)
     for name, sequence in layout.sequences.items():
         for field in sequence.fields:
             key = sequence_key(name, field)
-            batch[key] = _pad(parsed[key], field, sequence)
+            values = parsed[key]
+            if field not in sequence.numeric:
+                values = _checked(values, f"{name}.{field}")
+            batch[key] = _pad(values, field, sequence)
     return batch
+
+
+def _checked(ragged: tf.RaggedTensor, name: str) -> tf.RaggedTensor:
+    return ragged.with_flat_values(checked_ids(ragged.flat_values, [name]))
 
 
 def _pad(ragged: tf.RaggedTensor, field: str, sequence: SequenceLayout) -> tf.Tensor:

@@ -179,6 +179,29 @@ def test_examples_of_another_layout_and_garbage(tmp_path):
         list(source(job).batches())
 
 
+@pytest.mark.parametrize(
+    ("key", "feature", "value"),
+    [
+        ("categorical", "item", 2**63 - 1),
+        ("multi_valued/tags", "tags", -1),
+        ("sequence/history/item", r"history\.item", -7),
+    ],
+)
+def test_an_id_out_of_range_names_feature_file_and_record(
+    tmp_path, key, feature, value
+):
+    job = small_job(tmp_path)
+    rows = random_rows(job, 4, 1)
+    rows[2][key] = np.array([3, value])
+    rows[2]["sequence/history/age"] = np.ones(len(rows[2]["sequence/history/item"]))
+    write_example_set(job, {"train": [rows]})
+    with pytest.raises(
+        DataError, match=rf"record 3 of 4 .*{feature} has the id {value}, expected 0 to"
+    ) as caught:
+        list(source(job).batches())
+    assert "assert" not in str(caught.value).lower()
+
+
 def rewrite(path, records):
     """Replaces a shard, and its size in the manifest, by other records."""
     with tf.io.TFRecordWriter(str(path)) as writer:
