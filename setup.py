@@ -35,8 +35,11 @@ EXTRAS = {
         "tensorflow-io==0.37.1; platform_machine == 'x86_64'",
     ],
     "dev": [
+        "flask>=3,<4",  # with flask-cors, what moto's server needs for S3 alone
+        "flask-cors>=5,<7",
         "httpx>=0.28,<1",
         "hypothesis>=6.100,<7",
+        "moto[s3]>=5.2,<6",
         "mypy>=2.4,<3",
         "pre-commit>=4,<5",
         "pytest>=9,<10",
@@ -77,7 +80,7 @@ setup(
     entry_points={
         "console_scripts": [
             "pairstream-preprocess=preprocessing.cli:main",
-            "pairstream-train=trainer.cli:main",
+            "pairstream-train=trainer.__main__:run",
             "pairstream-serve=serving.cli:main",
         ],
     },

@@ -1,8 +1,17 @@
-"""Entry point of `python -m trainer`."""
+"""Entry point of `python -m trainer` and of `pairstream-train`."""
 
-import sys
+from typing import NoReturn
 
 from trainer.cli import main
+from trainer.inputs.filesystems import end_process
+
+__all__ = ["run"]
+
+
+def run() -> NoReturn:
+    """Runs a command and ends the process with its exit status."""
+    end_process(main())
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -5,16 +5,21 @@ it; local paths work without it.
 """
 
 import importlib
+import os
+import sys
 import threading
+from typing import NoReturn
 
 import tensorflow as tf
 
 from configs.errors import DataError
 
-__all__ = ["file_size", "is_remote", "join", "read_text", "register"]
+__all__ = ["end_process", "file_size", "is_remote", "join", "read_text", "register"]
 
 _SCHEMES = {"s3", "az", "hdfs", "viewfs", "http", "https", "oss"}
 """Schemes that tensorflow-io registers. TensorFlow itself knows file:// and gs://."""
+
+_PACKAGE = "tensorflow_io"
 
 _lock = threading.Lock()
 
@@ -40,7 +45,7 @@ def register(path: str) -> None:
         return
     with _lock:
         try:
-            importlib.import_module("tensorflow_io")
+            importlib.import_module(_PACKAGE)
         except Exception as error:  # a wheel for another TensorFlow fails in many ways
             raise DataError(
                 f"{path}: paths of {scheme}:// are read through tensorflow-io, which"
@@ -74,3 +79,16 @@ def file_size(path: str) -> int | None:
         return None
     except tf.errors.OpError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def end_process(status: int) -> NoReturn:
+    """Ends the process with an exit status that is its own.
+
+    Where tensorflow-io's S3 client was used, tearing it down may abort the process
+    ("pure virtual method called"), after all is done and written.
+    """
+    if _PACKAGE not in sys.modules:
+        sys.exit(status)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
