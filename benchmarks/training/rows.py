@@ -23,7 +23,7 @@ from configs.layout import layout_of
 from preprocessing.example_bytes import serialize_examples
 from preprocessing.tfrecord import write_records
 
-__all__ = ["distinct_rows", "example_job", "write_rows"]
+__all__ = ["distinct_rows", "example_job", "job_text", "write_rows"]
 
 EXPONENT = 0.7
 """Of Zipf's law; gives 39,500 distinct rows in a batch of 4,096 times 26 values."""
@@ -36,6 +36,11 @@ _PRIME = 2_147_483_647
 
 def example_job(folder: Path, total: int, *overrides: str) -> Job:
     """Returns our job for tables of `total` rows, with its artifacts in `folder`."""
+    return parse_job(job_text(folder, total), overrides)
+
+
+def job_text(folder: Path, total: int) -> str:
+    """Returns the same as the text of a job file."""
     categorical, numeric = shape.names()
     features: dict[str, Any] = {
         name: {"kind": "categorical", "type": "int64", "embedding": {"buckets": rows}}
@@ -44,7 +49,7 @@ def example_job(folder: Path, total: int, *overrides: str) -> Job:
     features |= {name: {"kind": "numeric"} for name in numeric}
     text = Path(__file__).with_name("job.yaml").read_text("utf-8")
     text = text.replace("{FEATURES}", json.dumps(features))
-    return parse_job(text.replace("FOLDER", str(folder)), overrides)
+    return text.replace("FOLDER", str(folder))
 
 
 def write_rows(folder: Path, total: int, *, batches: int) -> None:

@@ -1,0 +1,152 @@
+"""One, two and three devices and two worker processes: the same weights, and what each
+replica sends."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.training import shape
+from benchmarks.training.machine import machine
+from benchmarks.training.rows import job_text, write_rows
+
+__all__ = ["replicas"]
+
+_SIZE = "1M"
+_BATCHES = 32
+
+_OPTIMIZERS = {
+    "SGD": (
+        "training.optimizer.dense={name: sgd, learning_rate: 0.1}",
+        "training.optimizer.embeddings={name: sgd, learning_rate: 0.1}",
+    ),
+    "Adam, lazy Adam": (),
+}
+_TOLERANCES = {"SGD": 1e-6, "Adam, lazy Adam": 2e-3}
+"""Of any weight. Sums over replicas round in another order. SGD passes that on as it
+is; Adam divides a gradient by its own size, so one that is nothing but rounding moves its
+weight by the learning rate (0.001) in either direction at each of its first steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    weights: dict[str, Any]
+    traffic: list[dict[str, int]]
+
+
+def replicas(cache: Path, *, steps: int) -> str:
+    """Trains on each set of devices and returns the results as Markdown.
+
+    Raises:
+        SystemExit: if a training fails.
+    """
+    folder = cache / f"rows-{_BATCHES}" / _SIZE
+    total = shape.SIZES[_SIZE]
+    write_rows(folder, total, batches=_BATCHES)
+    job = folder / "job.yaml"
+    job.write_text(job_text(folder, total), "utf-8")
+    differences: list[str] = []
+    traffic: dict[str, list[dict[str, int]]] = {}
+    for optimizer, overrides in _OPTIMIZERS.items():
+        single = _probe(job, folder, steps, overrides)
+        traffic["1 device"] = single.traffic
+        for devices in (2, 3):
+            title = f"{devices} logical devices"
+            found = _probe(job, folder, steps, [*overrides, *_mirrored(devices)])
+            traffic[title] = found.traffic
+            differences.append(_difference(optimizer, title, single, found.weights))
+        by_workers = _workers(job, folder, steps, overrides)
+        title = "2 worker processes"
+        differences.append(_difference(optimizer, title, single, by_workers))
+    return _report(steps, differences, traffic)
+
+
+def _mirrored(devices: int) -> list[str]:
+    return ["training.strategy=mirrored", f"training.logical_devices={devices}"]
+
+
+def _probe(job: Path, folder: Path, steps: int, overrides: Sequence[str]) -> _Outcome:
+    target = folder / "probe"
+    _run("trainer.device_check.probe", job, target, steps, *overrides)
+    arrays = np.load(target / "probe.npz")
+    weights = {
+        name.removeprefix("after/"): arrays[name]
+        for name in arrays.files
+        if name.startswith("after/")
+    }
+    figures = json.loads((target / "probe.json").read_text("utf-8"))
+    return _Outcome(weights=weights, traffic=figures["traffic"])
+
+
+def _workers(
+    job: Path, folder: Path, steps: int, overrides: Sequence[str]
+) -> dict[str, Any]:
+    import tensorflow as tf
+
+    run = folder / "run-workers"
+    words = [*overrides, f"data.run={run}", f"training.max_steps={steps}"]
+    options = [word for item in words for word in ("--set", item)]
+    _run("trainer", "workers", 2, job, "--overwrite", *options)
+    (variables,) = (run / "checkpoints").glob(f"*{steps}/*.index")
+    reader = tf.train.load_checkpoint(str(variables.with_suffix("")))
+    return {
+        name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
+    }
+
+
+def _run(module: str, *arguments: object) -> None:
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    print(" ".join(command[1:4]), file=sys.stderr, flush=True)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+
+
+def _difference(
+    optimizer: str, title: str, single: _Outcome, other: dict[str, Any]
+) -> str:
+    gaps = []
+    for name, weights in single.weights.items():
+        gaps.append(np.abs(weights - other[name]).astype(np.float64).ravel())
+    gap = np.concatenate(gaps)
+    tolerance = _TOLERANCES[optimizer]
+    verdict = "equal" if gap.max() <= tolerance else "DIFFERENT"
+    return (
+        f"| {optimizer} | {title} | {gap.size:,} | {gap.max():.1e} | {gap.mean():.1e} |"
+        f" {tolerance:.0e} | {verdict} |"
+    )
+
+
+def _report(
+    steps: int, differences: list[str], traffic: dict[str, list[dict[str, int]]]
+) -> str:
+    kinds = sorted({kind for sent in traffic.values() for one in sent for kind in one})
+    table = [
+        f"| devices | {' | '.join(f'{kind}, bytes' for kind in kinds)} | together |",
+        "| --- " * (len(kinds) + 2) + "|",
+    ]
+    for title, sent in traffic.items():
+        means = [round(np.mean([one.get(kind, 0) for one in sent])) for kind in kinds]
+        cells = [f"{mean:,}" for mean in means]
+        table.append(f"| {title} | {' | '.join(cells)} | {sum(means):,} |")
+    whole = shape.SIZES[_SIZE] * shape.DIM * 4
+    return f"""## Several devices
+
+{machine()}
+
+The model of the speed tables at {_SIZE} rows, {steps} steps of 4,096 rows over all
+devices together. Difference of the weights from those of one device, over all of them:
+
+| optimizer | devices | weights | largest | mean | tolerance | verdict |
+| --- | --- | --- | --- | --- | --- | --- |
+{chr(10).join(differences)}
+
+What a replica puts into the exchanges of the first step, mean over replicas, counted
+by `trainer.traffic` (as a dense table, the gradient would be {whole:,} bytes):
+
+{chr(10).join(table)}"""
