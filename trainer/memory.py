@@ -1,36 +1,218 @@
-"""How much memory training takes on each device, before it takes it."""
+"""How much memory training takes, before it takes it."""
 
-from collections.abc import Iterable
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
 
-import keras
+from configs.errors import TrainingError
+from configs.features import embedded_features
+from configs.job import Job
+from trainer.inputs.files import ExampleFiles
+from trainer.layers.tables import tables_of
+from trainer.optimizers.registry import sparse_optimizer
+from trainer.vocabularies import Vocabularies
 
-from trainer.assembly import Assembly
-
-__all__ = ["memory_estimate"]
+__all__ = ["Memory", "check_memory", "free_on_gpus", "free_on_host", "memory_of"]
 
 _MEBIBYTE = 2**20
 
+_FLOAT = 4
+"""Bytes of a weight, a slot's value or a gradient: all are float32."""
 
-def memory_estimate(assembly: Assembly, devices: int) -> str:
-    """Returns a line for the user; with mirroring every device holds a copy."""
-    tables = _bytes(assembly.model.table_variables)
-    slots = assembly.tables.slot_bytes()
-    others = _bytes(assembly.model.variables) - tables
-    optimizer = _bytes(assembly.dense.variables)
-    rows = sum(int(v.shape[0]) for v in assembly.model.table_variables)
-    total = tables + slots + others + optimizer
-    return (
-        f"memory on each of {devices} device(s): {_mib(total)} ="
-        f" tables {_mib(tables)} ({rows:,} rows), their slots {_mib(slots)},"
-        f" other weights {_mib(others)}, their slots {_mib(optimizer)};"
-        " activations and input come on top"
+_BLOCKS_HELD = 4
+"""Blocks of serialized rows: being read, ready, being shuffled, being cut up."""
+
+_PER_EMBEDDING = 3
+"""Vectors held for each id of a batch: its embedding, gradient, and summed gradient."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes that training takes. Dense weights and activations are not in it.
+
+    Attributes:
+        rows: of all tables (a number of rows).
+        tables: embedding tables, on each device.
+        slots: of the tables' optimizer, on each device.
+        start: what filling the largest table takes besides, on each device.
+        batch: embeddings of a batch and their gradients, on each device.
+        input: blocks of examples, on the host.
+    """
+
+    rows: int
+    tables: int
+    slots: int
+    start: int
+    batch: int
+    input: int
+
+    @property
+    def device(self) -> int:
+        """Bytes on each device."""
+        # Nothing of a batch is there while tables are filled.
+        return self.tables + self.slots + max(self.start, self.batch)
+
+    def __str__(self) -> str:
+        return (
+            f"{_mib(self.device)} = tables {_mib(self.tables)} ({self.rows:,} rows)"
+            f" + slots of their optimizer {_mib(self.slots)} + the larger of"
+            f" {_mib(self.start)} to fill them and {_mib(self.batch)} of a batch"
+        )
+
+
+def memory_of(
+    job: Job, vocabularies: Vocabularies, source: ExampleFiles, devices: int
+) -> Memory:
+    """Estimates what training takes.
+
+    Args:
+        job: the job.
+        vocabularies: by table.
+        source: of the training rows.
+        devices: that share a batch.
+    """
+    tables = tables_of(job, {name: len(v) for name, v in vocabularies.items()})
+    rows: dict[int, int] = {}
+    for table in tables.values():
+        rows[table.dim] = rows.get(table.dim, 1) + table.rows
+    options = job.training.optimizer.embeddings
+    slots = len(sparse_optimizer(options).slots)
+    by_row = options.name == "rowwise_adagrad"
+    share = -(-job.training.batch_size // devices)
+    held = min(max(job.training.shuffle_block, job.training.batch_size), source.rows)
+    per_example = sum(shard.bytes for shard in source.split.shards) / source.rows
+    return Memory(
+        rows=sum(rows.values()),
+        tables=sum(dim * n for dim, n in rows.items()) * _FLOAT,
+        slots=sum((1 if by_row else dim) * n for dim, n in rows.items())
+        * (slots * _FLOAT),
+        # The random values, and the same with the row of padding before them.
+        start=2 * max((dim * n for dim, n in rows.items()), default=0) * _FLOAT,
+        batch=share * _values_of_a_row(job, source) * (_PER_EMBEDDING * _FLOAT),
+        input=int(_BLOCKS_HELD * held * per_example),
     )
 
 
-def _bytes(variables: Iterable[keras.Variable]) -> int:
-    return sum(
-        int(v.value.shape.num_elements()) * v.value.dtype.size for v in variables
+def _values_of_a_row(job: Job, source: ExampleFiles) -> int:
+    """Returns the values of all embeddings of an example."""
+    values = 0
+    for name, _ in embedded_features(job.features):
+        feature, _, field = name.partition(".")
+        ids = source.layout.multi_valued.get(name, 1)
+        if field:
+            ids = source.layout.sequences[feature].max_length
+        values += ids * (job.embedding_of(name).dim or 0)
+    return values
+
+
+def check_memory(
+    memory: Memory, *, copies: int, host: int | None, gpus: list[int]
+) -> str:
+    """Returns a line for the user, if training fits.
+
+    Args:
+        memory: that training takes.
+        copies: devices on this machine, each with its own tables and slots.
+        host: free bytes of the machine, or None if unknown.
+        gpus: free bytes of each GPU that is trained on; empty on a CPU.
+
+    Raises:
+        TrainingError: with the arithmetic, if it does not fit.
+    """
+    on_host = memory.input + (0 if gpus else copies * memory.device)
+    each = f"memory on each of {copies} device(s) here: {memory}"
+    line = (
+        f"{each}; blocks of examples {_mib(memory.input)}; dense weights and"
+        " activations come on top"
     )
+    mending = (
+        "Lower embedding dims, buckets or training.shuffle_block, raise min_count or"
+        " set max_size of the vocabularies, or choose an optimizer with fewer slots"
+        " (rowwise_adagrad has one value a row)"
+    )
+    least = min(gpus, default=None)
+    if least is not None and memory.device > least:
+        raise TrainingError(
+            f"training does not fit: {each}, and a GPU has {_mib(least)} free."
+            f" {mending}"
+        )
+    if host is not None and on_host > host:
+        shares = f"blocks of examples {_mib(memory.input)}"
+        if not gpus:
+            shares = f"{copies} x {_mib(memory.device)} + {shares}"
+        raise TrainingError(
+            f"training does not fit: it needs {_mib(on_host)} = {shares}, and"
+            f" {_mib(host)} are free here; {each}. {mending}"
+        )
+    return line
+
+
+def free_on_host(root: Path = Path("/")) -> int | None:
+    """Returns the bytes that this machine, or its container, has left.
+
+    Args:
+        root: of the file system with `proc` and `sys`.
+    """
+    free = [_available(root), _left_in_group(root)]
+    known = [value for value in free if value is not None]
+    return min(known, default=None)
+
+
+def _available(root: Path) -> int | None:
+    try:
+        text = (root / "proc/meminfo").read_text("ascii")
+    except OSError:
+        return None
+    for line in text.splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _left_in_group(root: Path) -> int | None:
+    """Returns what the control group leaves, by version 2 or else version 1."""
+    group = root / "sys/fs/cgroup"
+    for limit, used, statistics, cache in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        ),
+    ):
+        try:
+            maximum = (group / limit).read_text("ascii").strip()
+            current = int((group / used).read_text("ascii"))
+            lines = (group / statistics).read_text("ascii").splitlines()
+        except (OSError, ValueError):
+            continue
+        if not maximum.isdigit():
+            return None  # "max": no limit
+        # Pages of files that nobody uses now are given back when memory is short.
+        reclaimable = dict(line.split() for line in lines).get(cache, "0")
+        return int(maximum) - current + int(reclaimable)
+    return None
+
+
+def free_on_gpus(count: int) -> list[int]:
+    """Returns the free bytes of the GPUs, as their driver's tool says.
+
+    Args:
+        count: GPUs that are trained on; 0 asks nobody.
+    """
+    tool = shutil.which("nvidia-smi") if count else None
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(  # noqa: S603 (no word of it is a user's)
+            query, capture_output=True, text=True, check=True, timeout=30
+        )
+        return [int(line) * _MEBIBYTE for line in answer.stdout.split()]
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
 
 
 def _mib(count: int) -> str:

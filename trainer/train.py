@@ -26,14 +26,14 @@ from trainer.inputs.files import ExampleFiles
 from trainer.inputs.filesystems import is_remote, join, read_text
 from trainer.interruption import Interruption
 from trainer.loop import TrainingLoop
-from trainer.memory import memory_estimate
+from trainer.memory import check_memory, free_on_gpus, free_on_host, memory_of
 from trainer.profile import Profile
 from trainer.run import TENSORBOARD_FOLDER, Run
 from trainer.run_lock import run_lock
 from trainer.selection import check_selection
 from trainer.vocabularies import Vocabularies, make_vocabularies
 
-__all__ = ["Result", "train"]
+__all__ = ["Result", "statistics_of", "train"]
 
 _GONE = (
     tf.errors.UnavailableError,
@@ -126,6 +126,7 @@ def _train(
     training, validation = _sources(job, devices, cluster)
     _check_labels(job, training)
     run, statistics, vocabularies = _made_before(job, resume=resume)
+    _check_memory(job, cluster, training, vocabularies)
     assembly = assemble(
         job,
         statistics=statistics,
@@ -133,8 +134,6 @@ def _train(
         base_rates=base_rates(job, training.split),
         element_spec=training.element_spec,
     )
-    if cluster.is_chief:
-        print(memory_estimate(assembly, devices), file=sys.stderr)
 
     def create() -> Run:
         # Not before: a model that cannot be built must not cost an older run.
@@ -269,6 +268,21 @@ def _check_labels(job: Job, training: ExampleFiles) -> None:
             )
 
 
+def _check_memory(
+    job: Job, cluster: Cluster, training: ExampleFiles, vocabularies: Vocabularies
+) -> None:
+    devices = tf.distribute.get_strategy().num_replicas_in_sync
+    gpus = len(tf.config.list_logical_devices("GPU"))
+    line = check_memory(
+        memory_of(job, vocabularies, training, devices),
+        copies=devices // cluster.workers,
+        host=free_on_host(),
+        gpus=free_on_gpus(gpus),
+    )
+    if cluster.is_chief:
+        print(line, file=sys.stderr)
+
+
 def _made_before(
     job: Job, *, resume: bool
 ) -> tuple[Run | None, Statistics, Vocabularies]:
@@ -277,11 +291,16 @@ def _made_before(
         run = Run(job.data.run, keep=job.training.keep_checkpoints)
         run.check_model(job)
         return run, run.statistics(), run.vocabularies()
-    statistics = _statistics(job.data.examples)
+    statistics = statistics_of(job.data.examples)
     return None, statistics, make_vocabularies(job, job.data.examples)
 
 
-def _statistics(folder: str) -> Statistics:
+def statistics_of(folder: str) -> Statistics:
+    """Reads the statistics of an example set, local or remote.
+
+    Raises:
+        DataError: if there are none, or they are damaged.
+    """
     if not is_remote(folder):
         return read_statistics(folder)
     text = read_text(join(folder, STATISTICS_FILE))

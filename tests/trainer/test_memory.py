@@ -1,0 +1,106 @@
+"""The estimate of memory is arithmetic, and what does not fit is refused with it."""
+
+import numpy as np
+import pytest
+
+from configs import TrainingError
+from configs.manifest import read_statistics
+from tests.trainer.example_sets import small_example_set, small_job
+from trainer.assembly import assemble
+from trainer.inputs.files import ExampleFiles
+from trainer.memory import check_memory, free_on_gpus, free_on_host, memory_of
+from trainer.train import train
+from trainer.vocabularies import make_vocabularies
+
+MIB = 2**20
+
+
+def source_of(job):
+    return ExampleFiles(job.data.examples, "train", job, batch_size=16, seed=1)
+
+
+@pytest.mark.parametrize("name", ["lazy_adam", "rowwise_adagrad", "ftrl", "sgd"])
+def test_tables_and_slots_are_those_of_the_model(tmp_path, name):
+    job = small_job(tmp_path, f"training.optimizer.embeddings.name={name}")
+    small_example_set(job)
+    vocabularies, source = make_vocabularies(job, job.data.examples), source_of(job)
+    memory = memory_of(job, vocabularies, source, 1)
+    made = assemble(
+        job,
+        statistics=read_statistics(job.data.examples),
+        vocabularies=vocabularies,
+        base_rates={"click": 0.5},
+        element_spec=source.element_spec,
+    )
+    variables = [v.value for v in made.model.table_variables]
+    assert memory.tables == sum(4 * int(np.prod(v.shape)) for v in variables)
+    assert memory.rows == sum(int(v.shape[0]) for v in variables)
+    assert memory.slots == made.tables.slot_bytes()
+
+
+def test_batch_and_blocks(tmp_path):
+    job = small_job(tmp_path, "training.batch_size=30", "training.shuffle_block=75")
+    small_example_set(job)
+    vocabularies, source = make_vocabularies(job, job.data.examples), source_of(job)
+    # user 1, item 1, tags 3 and history 4 vectors of width 4; three copies of each.
+    for devices, share in ((1, 30), (4, 8)):
+        memory = memory_of(job, vocabularies, source, devices)
+        assert memory.batch == share * 9 * 4 * 3 * 4
+    size = sum(shard.bytes for shard in source.split.shards)
+    assert memory.input == int(4 * 75 * size / 150)
+
+
+def test_what_does_not_fit_is_refused_with_the_arithmetic(tmp_path):
+    job = small_job(tmp_path)
+    small_example_set(job)
+    memory = memory_of(
+        job, make_vocabularies(job, job.data.examples), source_of(job), 2
+    )
+    need = 2 * memory.device + memory.input
+    assert "memory on each of 2 device(s)" in check_memory(
+        memory, copies=2, host=need, gpus=[]
+    )
+    with pytest.raises(TrainingError, match=r"needs .* MiB = 2 x .* are free here"):
+        check_memory(memory, copies=2, host=need - 1, gpus=[])
+    # On GPUs the host holds only the examples.
+    check_memory(memory, copies=2, host=memory.input, gpus=[memory.device] * 2)
+    with pytest.raises(TrainingError, match=r"a GPU has .* MiB free"):
+        check_memory(memory, copies=2, host=None, gpus=[99 * MIB, memory.device - 1])
+    check_memory(memory, copies=2, host=None, gpus=[])
+
+
+def test_training_refuses_before_it_makes_anything(tmp_path):
+    job = small_job(tmp_path, "features.user.embedding.buckets=9000000000000")
+    small_example_set(job)
+    with pytest.raises(TrainingError, match=r"does not fit: .*9,000,000,000,0"):
+        train(job)
+    assert not (tmp_path / "run").exists()
+
+
+def write(root, **files):
+    for name, text in files.items():
+        path = root / name.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_free_memory_is_the_least_of_machine_and_container(tmp_path):
+    assert free_on_host(tmp_path) is None
+    meminfo = "MemTotal: 9000 kB\nMemAvailable:    5000 kB\n"
+    write(tmp_path, proc__meminfo=meminfo)
+    assert free_on_host(tmp_path) == 5_000 * 1024
+    group = "sys__fs__cgroup__memory_DOT_"
+    limits = {
+        f"{group}current": "900000",
+        f"{group}stat": "anon 1\ninactive_file 500\n",
+    }
+    write(tmp_path, **limits, **{f"{group}max": "max\n"})
+    assert free_on_host(tmp_path) == 5_000 * 1024
+    write(tmp_path, **{f"{group}max": "1000000\n"})
+    assert free_on_host(tmp_path) == 100_500
+
+
+def test_no_gpu_is_asked_about_where_none_is_trained_on():
+    assert free_on_gpus(0) == []
+    assert (free_on_host() or 0) > 0
