@@ -37,6 +37,8 @@ class Vocabulary(Section):
 
     min_count: PositiveInt = 1
     """Rows of the training split (weighted by 1/keep rate) that a value needs."""
+    max_size: PositiveInt | None = None
+    """At most so many values, the most frequent ones."""
 
 
 class Embedding(Section):

@@ -39,7 +39,12 @@ def make_vocabularies(job: Job, folder: str) -> Vocabularies:
         totals = np.bincount(place, weights=weight, minlength=len(values))
         # Sums of weights 1/r may miss a whole number by rounding.
         frequent = totals >= vocabulary.min_count - 1e-6
-        vocabularies[table] = values[frequent].astype(np.int64)
+        values, totals = values[frequent], totals[frequent]
+        if vocabulary.max_size is not None and len(values) > vocabulary.max_size:
+            # The most frequent; of those with equal counts, the lowest fingerprints.
+            most = np.lexsort((values, -totals))[: vocabulary.max_size]
+            values = np.sort(values[most])
+        vocabularies[table] = values.astype(np.int64)
     return vocabularies
 
 
