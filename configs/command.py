@@ -20,9 +20,21 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
 
 
-def add_job_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that name a job: `JOB` and `--set SECTION.KEY=VALUE`."""
-    parser.add_argument("job", metavar="JOB", help="the job file (YAML)")
+def add_job_arguments(
+    parser: argparse.ArgumentParser, *, optional: bool = False
+) -> None:
+    """Adds the arguments that name a job: `JOB` and `--set SECTION.KEY=VALUE`.
+
+    Args:
+        parser: of the command.
+        optional: whether the command can do without a job.
+    """
+    parser.add_argument(
+        "job",
+        metavar="JOB",
+        nargs="?" if optional else None,
+        help="the job file (YAML)",
+    )
     parser.add_argument(
         "--set",
         dest="overrides",

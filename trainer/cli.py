@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from configs.command import add_job_arguments, job_from, run_command
+from configs.errors import JobError
 
 __all__ = ["main"]
 
@@ -26,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_workers(commands)
     _add_evaluate(commands)
+    _add_check_devices(commands)
     return parser
 
 
@@ -89,6 +91,34 @@ def _add_evaluate(
     evaluate.set_defaults(run=_evaluate)
 
 
+def _add_check_devices(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    check = commands.add_parser(
+        "check-devices",
+        help="compare one device of this machine with all of them",
+        description="Compares losses, gradients, weights and speed of one device with"
+        " all GPUs, or with logical devices of the CPU; kills training and resumes it."
+        " Ends with status 1 if anything differs.",
+    )
+    add_job_arguments(check, optional=True)
+    check.add_argument(
+        "--devices",
+        type=int,
+        default=2,
+        metavar="N",
+        help="logical CPU devices where there are not several GPUs (default: 2)",
+    )
+    check.add_argument(
+        "--steps",
+        type=int,
+        default=50,
+        metavar="N",
+        help="steps after which weights are compared (default: 50)",
+    )
+    check.set_defaults(run=_check_devices)
+
+
 def _train(arguments: argparse.Namespace) -> int:
     from trainer.workers import stop_with_parent
 
@@ -134,6 +164,16 @@ def _workers(arguments: argparse.Namespace) -> int:
     options += ["--overwrite"] if arguments.overwrite else []
     options += ["--profile", arguments.profile] if arguments.profile else []
     return run_workers(arguments.count, options)
+
+
+def _check_devices(arguments: argparse.Namespace) -> int:
+    job = job_from(arguments) if arguments.job else None
+    if job is None and arguments.overrides:
+        raise JobError("--set changes a job file, and none is given: name one")
+    from trainer.device_check.check import check_devices
+
+    good = check_devices(job, devices=arguments.devices, steps=arguments.steps)
+    return 0 if good else 1
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,61 @@
+"""The device check passes on logical devices, and sees what differs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer.device_check.check import _comparisons
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def probe(folder, **changes):
+    folder.mkdir()
+    arrays = {
+        "before/inference/w": np.ones(3, np.float32),
+        "after/inference/w": np.array([1.0, 1.1, 1.0], np.float32),
+        "gradient/losses": np.array([0.5, 0.4]),
+        "gradient/dense/0": np.array([0.0, -0.1, 0.0], np.float32),
+    }
+    np.savez(folder / "probe.npz", **(arrays | changes))
+    return folder
+
+
+def test_equal_probes_pass(tmp_path):
+    checks = _comparisons(probe(tmp_path / "a"), probe(tmp_path / "b"), 5)
+    assert [check.passed for check in checks] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("gradient/losses", np.array([0.5, 0.8])),
+        ("gradient/dense/0", np.array([0.0, -0.2, 0.0], np.float32)),
+        ("gradient/dense/0", np.array([0.0, np.nan, 0.0], np.float32)),
+        ("after/inference/w", np.array([1.0, 1.1, 1.01], np.float32)),
+        ("gradient/dense/0", np.zeros(4, np.float32)),
+    ],
+)
+def test_a_difference_fails_one_check(tmp_path, key, value):
+    other = probe(tmp_path / "b", **{key: value})
+    checks = _comparisons(probe(tmp_path / "a"), other, 5)
+    assert sum(not check.passed for check in checks) == 1
+
+
+@pytest.mark.slow
+def test_two_logical_devices_pass(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", "check-devices", "--steps", "20"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "verdict: all devices train what one device trains" in done.stdout
+    assert "rows of tables" in done.stdout
+    assert "killed after step" in done.stdout

@@ -1,0 +1,1 @@
+"""Compares one device with all devices of the machine at hand."""
