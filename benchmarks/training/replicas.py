@@ -29,7 +29,7 @@ _OPTIMIZERS = {
 }
 _TOLERANCES = {"SGD": 1e-6, "Adam, lazy Adam": 2e-3}
 """Of any weight. Sums over replicas round in another order. SGD passes that on as it
-is; Adam divides a gradient by its own size, so one that is nothing but rounding moves its
+is; Adam divides a gradient by its own size, so one that is only rounding moves its
 weight by the learning rate (0.001) in either direction at each of its first steps."""
 
 
@@ -53,7 +53,7 @@ def replicas(cache: Path, *, steps: int) -> str:
     differences: list[str] = []
     traffic: dict[str, list[dict[str, int]]] = {}
     for optimizer, overrides in _OPTIMIZERS.items():
-        single = _probe(job, folder, steps, overrides)
+        single = _probe(job, folder, steps, [*overrides, *_mirrored(1)])
         traffic["1 device"] = single.traffic
         for devices in (2, 3):
             title = f"{devices} logical devices"
