@@ -66,7 +66,7 @@ def _probe(job: Job, folder: Path, steps: int) -> None:
         arrays |= gradients
         arrays |= {f"after/{n}": v for n, v in _weights(assembly).items()}
     figures = {
-        "devices": list(strategy.extended.worker_devices),
+        "devices": strategy.num_replicas_in_sync,
         "batch": source.rows_at(0),
         "steps_per_second": rate,
         "traffic": traffic,

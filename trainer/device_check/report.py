@@ -23,13 +23,13 @@ class Figures(BaseModel):
     """Of one set of devices.
 
     Attributes:
-        devices: their names.
+        devices: how many.
         batch: rows of a step.
         steps_per_second: of the second half of the steps.
         traffic: bytes of the first step by kind, for each replica.
     """
 
-    devices: list[str]
+    devices: int
     batch: int
     steps_per_second: float
     traffic: list[dict[str, int]]
