@@ -53,7 +53,7 @@ def replicas(cache: Path, *, steps: int) -> str:
     differences: list[str] = []
     traffic: dict[str, list[dict[str, int]]] = {}
     for optimizer, overrides in _OPTIMIZERS.items():
-        single = _probe(job, folder, steps, [*overrides, *_mirrored(1)])
+        single = _probe(job, folder, steps, overrides)
         traffic["1 device"] = single.traffic
         for devices in (2, 3):
             title = f"{devices} logical devices"
