@@ -48,15 +48,15 @@ def _training_warnings(job: "Job") -> Iterator[str]:
         )
     if embeddings.name == "sgd" and embeddings.epsilon is not None:
         yield "training.optimizer.embeddings.epsilon has no effect with 'sgd'"
-    if job.model.backbone.name == "logistic_regression":
+    if job.model.backbone.gives_score:
         for key, value in (
             ("precision", job.training.precision != "float32"),
             ("jit_compile", job.training.jit_compile),
         ):
             if value:
                 yield (
-                    f"training.{key} has no effect with logistic_regression: its score"
-                    " is a sum, and is kept in float32"
+                    f"training.{key} has no effect with {job.model.backbone.name}: its"
+                    " score is a sum, and is kept in float32"
                 )
     if job.training.evaluate_every and no_validation:
         yield "training.evaluate_every has no effect: there is no validation split"

@@ -26,11 +26,9 @@ def loss_problems(job: "Job") -> Iterator[str]:
     yield from _context_problems(job)
     for name, task in job.model.tasks.items():
         place = f"model.tasks.{name}"
-        if task.head == "two_logits" and (
-            job.model.backbone.name == "logistic_regression"
-        ):
+        if task.head == "two_logits" and job.model.backbone.gives_score:
             yield (
-                f"{place}.head: logistic_regression gives one score, so it has no"
+                f"{place}.head: {job.model.backbone.name} gives one score, so it has no"
                 " 'two_logits': use 'single_logit', or another backbone"
             )
         for loss in task.losses:

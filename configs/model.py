@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from configs.backbones import Backbone
 from configs.losses import BinaryCrossEntropy, Loss, cross_entropy_share
 from configs.section import Section
 
@@ -11,53 +12,11 @@ __all__ = [
     "NIP",
     "UIM",
     "Auxiliary",
-    "Backbone",
     "Correction",
-    "CrossNetworkV2",
-    "DeepInterest",
     "Head",
-    "LogisticRegression",
     "Model",
     "Task",
 ]
-
-Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
-Widths = Annotated[list[PositiveInt], Field(min_length=1)]
-
-
-class LogisticRegression(Section):
-    """A weight for each value of each feature: every embedding must have dim 1."""
-
-    name: Literal["logistic_regression"]
-
-
-class CrossNetworkV2(Section):
-    """DCN V2 (Wang et al. 2021): explicit crosses and an MLP."""
-
-    name: Literal["dcn_v2"]
-    structure: Literal["parallel", "stacked"] = "parallel"
-    cross_layers: PositiveInt = 3
-    hidden: Widths = [256, 128]
-    dropout: Rate = 0.0
-
-
-class DeepInterest(Section):
-    """DIN (Zhou et al. 2018): target attention over the behaviour sequences.
-
-    A sequence attends to the item through the fields that share a table with an item
-    feature; an MLP takes the pooled interest and all other groups.
-    """
-
-    name: Literal["din"]
-    attention_hidden: Widths = [64, 32]
-    hidden: Widths = [256, 128]
-    dropout: Rate = 0.0
-
-
-Backbone = Annotated[
-    LogisticRegression | CrossNetworkV2 | DeepInterest, Field(discriminator="name")
-]
-
 
 Correction = Literal["logit_shift", "weights", "none"]
 """How training undoes the down-sampling of negatives: the losses see z - ln r, or a

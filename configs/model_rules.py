@@ -86,6 +86,22 @@ def _backbone_problems(job: "Job") -> Iterator[str]:
                 "model.backbone: logistic_regression needs embeddings of dim 1, got"
                 f" {wide}: set 'model.embedding_dim: 1' and no other 'dim'"
             )
+    if backbone.equal_widths:
+        yield from _width_problems(job)
+
+
+def _width_problems(job: "Job") -> Iterator[str]:
+    """What is wrong with the widths for a backbone that multiplies embeddings."""
+    widths = dict(_embedding_widths(job))
+    name = job.model.backbone.name
+    if not widths:
+        yield f"model.backbone: {name} multiplies embeddings, and no feature has one"
+    if len(set(widths.values())) > 1:
+        yield (
+            f"model.backbone: {name} multiplies embeddings with each other, so all"
+            f" must have one width, got {widths}: set 'model.embedding_dim' and no"
+            " 'dim' anywhere"
+        )
 
 
 def _auxiliary_problems(job: "Job") -> Iterator[str]:

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from tensorflow_recommenders.layers.feature_interaction.dcn import Cross
 
-from configs.model import CrossNetworkV2 as Config
+from configs.backbones import CrossNetworkV2 as Config
 from trainer.backbones.inputs import flat_inputs, flat_width
 from trainer.layers.groups import EmbeddedGroups, GroupsLayout
 from trainer.layers.mlp import MLP, dense

@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
+from configs.backbones import DeepInterest as Config
 from configs.errors import JobError
-from configs.model import DeepInterest as Config
 from trainer.layers.attention import TargetAttention
 from trainer.layers.groups import (
     EmbeddedGroups,

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from configs.model import LogisticRegression as Config
+from configs.backbones import LogisticRegression as Config
 from trainer.layers.groups import EmbeddedGroups, GroupsLayout, mean_pool
 from trainer.layers.mlp import dense
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from configs.model import Backbone
+from configs.backbones import Backbone
 from trainer.backbones.dcn_v2 import CrossNetworkV2
 from trainer.backbones.din import DeepInterest
 from trainer.backbones.logistic_regression import LogisticRegression
