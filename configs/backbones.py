@@ -11,6 +11,7 @@ __all__ = [
     "BackboneSection",
     "CrossNetworkV2",
     "DeepInterest",
+    "Flat",
     "LogisticRegression",
     "Rate",
     "Widths",
@@ -44,6 +45,13 @@ class LogisticRegression(BackboneSection):
     name: Literal["logistic_regression"]
 
 
+class Flat(BackboneSection):
+    """The embeddings as they are, for the experts of a `multi_task` section: without
+    one, the model is linear in them."""
+
+    name: Literal["flat"]
+
+
 class CrossNetworkV2(BackboneSection):
     """DCN V2 (Wang et al. 2021): explicit crosses and an MLP."""
 
@@ -68,5 +76,6 @@ class DeepInterest(BackboneSection):
 
 
 Backbone = Annotated[
-    LogisticRegression | CrossNetworkV2 | DeepInterest, Field(discriminator="name")
+    LogisticRegression | Flat | CrossNetworkV2 | DeepInterest,
+    Field(discriminator="name"),
 ]

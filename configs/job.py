@@ -68,7 +68,8 @@ class Job(Section):
         chosen = self.model.tasks[task].correction
         if chosen is not None:
             return chosen
-        return "logit_shift" if task == self.sampled_label else "none"
+        sampled = self.sampled_label in self.model.factors(task)
+        return "logit_shift" if sampled else "none"
 
     @property
     def context(self) -> str | None:

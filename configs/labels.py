@@ -23,7 +23,8 @@ class Label(Section):
     """Column of the impression log that holds the label as 0/1 or true/false."""
     truth: str | None = None
     """Column with the true probability, where it is known (synthetic logs). It travels
-    with the examples so that `evaluate` can score the truth beside the model."""
+    with the examples so that `evaluate` can score the truth beside the model. Beside a
+    task with `given` or `entire_space` it is the probability given that other label."""
 
     @model_validator(mode="after")
     def _one_of_window_and_column(self) -> "Label":

@@ -6,6 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from configs.backbones import Backbone
 from configs.losses import BinaryCrossEntropy, Loss, cross_entropy_share
+from configs.multi_task import MultiTask
 from configs.section import Section
 
 __all__ = [
@@ -36,6 +37,10 @@ class Task(Section):
     given: str | None = None
     """A label that must be 1: the task is then learned, and its metrics are taken, on
     those rows alone, and the prediction is conditional (conversion given click)."""
+    entire_space: str | None = None
+    """A task above this one, whose label this one's comes `after`: the head then gives
+    the probability given that label, and the prediction is the product of both, learned
+    on all rows (ESMM). What the head gives is served too, as TASK_given_OTHER."""
     correction: Correction | None = None
     """`logit_shift` for the label whose negatives are dropped, unless given here."""
     losses: list[Loss] = Field(default=[BinaryCrossEntropy(name="bce")], min_length=1)
@@ -69,6 +74,22 @@ class Task(Section):
             )
         if "jrc" in names and self.head != "two_logits":
             raise ValueError("the loss jrc takes two logits: set 'head: two_logits'")
+        return self
+
+    @model_validator(mode="after")
+    def _one_space(self) -> "Task":
+        if self.entire_space is None:
+            return self
+        if self.given is not None:
+            raise ValueError(
+                "'given' learns on a part of the rows and 'entire_space' on all: keep"
+                " one of them"
+            )
+        if self.head == "two_logits":
+            raise ValueError(
+                "'entire_space' gives one logit, that of a product: use 'head:"
+                " single_logit', and another loss if it is jrc"
+            )
         return self
 
 
@@ -108,10 +129,54 @@ class Model(Section):
     """What is trained. Auxiliary tasks take part in training only."""
 
     backbone: Backbone
+    multi_task: MultiTask | None = None
+    """What lies between the backbone and the heads: layers of each task, and what
+    tasks share. All heads take the backbone's hidden vector unless given."""
     embedding_dim: PositiveInt | None = None
     """Width of every embedding that does not name its own."""
     tasks: dict[str, Task] = Field(min_length=1)
     auxiliary: list[Auxiliary] = []
+
+    def factors(self, task: str) -> list[str]:
+        """Returns the tasks whose factors multiply to the probability of `task`, from
+        the first to itself: of a purchase over the entire space click and purchase; of
+        any other task itself alone."""
+        first = self.tasks[task].entire_space
+        return [task] if first is None else [*self.factors(first), task]
+
+    @property
+    def conditionals(self) -> dict[str, str]:
+        """The names under which entire-space tasks serve what their heads give, the
+        probability given the task before, by task."""
+        return {
+            name: f"{name}_given_{task.entire_space}"
+            for name, task in self.tasks.items()
+            if task.entire_space is not None
+        }
+
+    @model_validator(mode="after")
+    def _factors_stand_above(self) -> "Model":
+        above: list[str] = []
+        for name, task in self.tasks.items():
+            place, first = f"tasks.{name}.entire_space", task.entire_space
+            if first is not None and first not in above:
+                raise ValueError(
+                    f"{place}: expected a task that stands above it"
+                    f" ({above or 'there is none'}), got {first!r}"
+                )
+            if first is not None and self.tasks[first].given is not None:
+                raise ValueError(
+                    f"{place}: {first!r} is itself learned on a part of the rows"
+                    f" ('given: {self.tasks[first].given}'): make it 'entire_space'"
+                )
+            above.append(name)
+        for name, conditional in self.conditionals.items():
+            if conditional in self.tasks:
+                raise ValueError(
+                    f"tasks.{name}.entire_space serves p({name} given the other) as"
+                    f" {conditional!r}, which is also a task: rename that label"
+                )
+        return self
 
     @field_validator("auxiliary", mode="after")
     @classmethod

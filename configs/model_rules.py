@@ -41,11 +41,23 @@ def _task_problems(job: "Job") -> Iterator[str]:
             yield (
                 f"model.tasks.{name}.given: expected another label, got {task.given!r}"
             )
+        if task.entire_space is not None and name in job.labels:
+            yield from _product_problems(job, name, task.entire_space)
         yield from _correction_problems(job, name, task)
 
 
+def _product_problems(job: "Job", name: str, first: str) -> Iterator[str]:
+    if job.labels[name].after != first:
+        yield (
+            f"model.tasks.{name}.entire_space: a product of p({first}) and p({name}"
+            f" given {first}) needs a label that is 1 after {first!r} alone: set"
+            f" 'labels.{name}.after: {first}' (found {job.labels[name].after!r})"
+        )
+
+
 def _correction_problems(job: "Job", name: str, task: Task) -> Iterator[str]:
-    if not job.preprocessing.sampling.active or name == job.sampled_label:
+    sampling = job.preprocessing.sampling
+    if not sampling.active or job.sampled_label in job.model.factors(name):
         return
     if task.given == job.sampled_label:
         if task.correction in ("logit_shift", "weights"):
@@ -88,6 +100,11 @@ def _backbone_problems(job: "Job") -> Iterator[str]:
             )
     if backbone.equal_widths:
         yield from _width_problems(job)
+    if backbone.gives_score and job.model.multi_task is not None:
+        yield (
+            f"model.multi_task: {backbone.name} gives one score and no hidden vector to"
+            " build on: remove it, or use another backbone"
+        )
 
 
 def _width_problems(job: "Job") -> Iterator[str]:

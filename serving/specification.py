@@ -89,7 +89,8 @@ class Specification(_Record):
         name: under which the model is served.
         fingerprint: of the data contract of the examples that it was trained on.
         columns: the inputs, in the order of the job's features.
-        outputs: the tasks; the output of each is a calibrated probability.
+        outputs: the tasks, and the conditionals of those over the entire space; each
+            output is a calibrated probability.
     """
 
     name: str
@@ -126,7 +127,7 @@ def specification_of(job: Job) -> Specification:
         name=job.name,
         fingerprint=fingerprint(data_contract(job)),
         columns=[_column(*c) for c in zip(columns.values(), inputs, strict=True)],
-        outputs=list(job.model.tasks),
+        outputs=[*job.model.tasks, *job.model.conditionals.values()],
     )
 
 

@@ -1,4 +1,4 @@
-"""The model that is served: features in, one true logit for each task out.
+"""The model that is served: features in, true logits out, one for each probability.
 
 This module and what it imports know no loss, auxiliary task or optimizer: export
 builds it alone, so nothing that is for training only can get into a SavedModel.
@@ -15,16 +15,18 @@ from configs.errors import JobError
 from configs.job import Job
 from configs.manifest import Statistics
 from trainer.backbones.registry import build_backbone
+from trainer.entire_space import EntireSpace
 from trainer.heads import build_head
 from trainer.layers.features import FeatureEmbedding
 from trainer.layers.groups import EmbeddedGroups
 from trainer.layers.tables import FusedTables
+from trainer.multi_task.registry import build_multi_task
 
 __all__ = ["InferenceModel", "build_inference_model"]
 
 
 class InferenceModel(keras.Model):  # type: ignore[misc]
-    """Embeds, runs the backbone, and applies a head for each task.
+    """Embeds, runs the backbone and what tasks share, and applies a head for each task.
 
     All variables exist after construction, under names that depend on the job alone.
 
@@ -44,16 +46,19 @@ class InferenceModel(keras.Model):  # type: ignore[misc]
                 f"model.tasks: {job.model.backbone.name} gives one score, so it serves"
                 f" one task, got {sorted(job.model.tasks)}: train a job for each"
             )
-        self._heads = {
-            task: build_head(
-                section.head,
-                self._backbone.width,
-                from_score=score,
-                name=f"head_{task}",
-                seed=seed,
+        width = self._backbone.width
+        self._multi_task = None
+        if job.model.multi_task is not None:
+            self._multi_task = build_multi_task(
+                job.model.multi_task, list(job.model.tasks), width, seed=seed
             )
-            for task, section in job.model.tasks.items()
+            width = self._multi_task.width
+        self._heads = {
+            task: _build_head(job, task, width, from_score=score, seed=seed)
+            for task in job.model.tasks
         }
+        self._before = {t: s.entire_space for t, s in job.model.tasks.items()}
+        self._conditionals = job.model.conditionals
         self.built = True
 
     @property
@@ -72,6 +77,12 @@ class InferenceModel(keras.Model):  # type: ignore[misc]
         return self._backbone
 
     @property
+    def hidden_layers(self) -> list[keras.layers.Layer]:
+        """All layers between embedded groups and the hidden vectors of the tasks."""
+        shared = [] if self._multi_task is None else [self._multi_task]
+        return [self._backbone, *shared]
+
+    @property
     def heads(self) -> dict[str, keras.layers.Layer]:
         """The heads by task."""
         return dict(self._heads)
@@ -86,23 +97,58 @@ class InferenceModel(keras.Model):  # type: ignore[misc]
             training: whether dropout is on.
 
         Returns:
-            The true logits by task, float32 [B]: no shift is in them.
+            The true logits by task, float32 [B]: no shift is in them. Those of a task
+            over the entire space are of the product; of its last factor they come as
+            well, as `TASK_given_OTHER`.
         """
         outputs = self.outputs(self.hidden(self.embed(features), training=training))
-        return {task: self._heads[task].logit(x) for task, x in outputs.items()}
+        logits = {task: self._heads[task].logit(x) for task, x in outputs.items()}
+        for task, name in self._conditionals.items():
+            logits[name] = self._heads[task].conditional(outputs[task])
+        return logits
 
     def embed(self, features: Mapping[str, tf.Tensor]) -> EmbeddedGroups:
         """Embeds encoded features; other keys are ignored."""
         groups: EmbeddedGroups = self._embedding(dict(features))
         return groups
 
-    def hidden(self, groups: EmbeddedGroups, training: bool = False) -> tf.Tensor:
-        """Returns the last hidden vectors [B, width], from which all heads predict."""
-        return self._backbone(groups, training=training)
+    def hidden(
+        self, groups: EmbeddedGroups, training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """Returns the last hidden vectors [B, width] by task, from which its head
+        predicts: one for all unless the job has a `multi_task` section."""
+        hidden = self._backbone(groups, training=training)
+        if self._multi_task is None:
+            return dict.fromkeys(self._heads, hidden)
+        vectors: dict[str, tf.Tensor] = self._multi_task(hidden, training=training)
+        return vectors
 
-    def outputs(self, hidden: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the outputs of each task's head for hidden vectors [B, width]."""
-        return {task: head(hidden) for task, head in self._heads.items()}
+    def outputs(self, hidden: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Returns the outputs of each task's head for its hidden vectors [B, width]."""
+        outputs: dict[str, tf.Tensor] = {}
+        for task, head in self._heads.items():
+            first = self._before[task]
+            if first is None:
+                outputs[task] = head(hidden[task])
+            else:
+                before = outputs[first]
+                if self._before[first] is None:
+                    before = self._heads[first].logit(before)[:, tf.newaxis]
+                outputs[task] = head(hidden[task], before)
+        return outputs
+
+
+def _build_head(
+    job: Job, task: str, width: int, *, from_score: bool, seed: int
+) -> keras.layers.Layer:
+    name, factors = f"head_{task}", job.model.factors(task)
+    if len(factors) == 1:
+        kind = job.model.tasks[task].head
+        return build_head(kind, width, from_score=from_score, name=name, seed=seed)
+    sampled = None
+    if job.sampled_label in factors:
+        sampled = factors.index(job.sampled_label) + 1
+    return EntireSpace(width, sampled_factors=sampled, name=name, seed=seed)
 
 
 def build_inference_model(

@@ -17,8 +17,8 @@ _POLICIES = {"bfloat16": "mixed_bfloat16"}
 
 
 @contextmanager
-def computing_in(precision: str, layer: keras.layers.Layer) -> Iterator[None]:
-    """Inside the context `layer` and all layers in it compute in another precision.
+def computing_in(precision: str, *layers: keras.layers.Layer) -> Iterator[None]:
+    """Inside the context `layers` and all layers in them compute in another precision.
 
     It acts where operations are made: while a `tf.function` is traced, that is, and
     not when it runs. Nothing in the context may wait for another replica, since the
@@ -26,17 +26,17 @@ def computing_in(precision: str, layer: keras.layers.Layer) -> Iterator[None]:
 
     Args:
         precision: "float32" changes nothing.
-        layer: built; its weights stay as they are.
+        layers: built; their weights stay as they are.
     """
     if precision == "float32":
         yield
         return
-    layers = list(layer._flatten_layers())
-    before = [part.dtype_policy for part in layers]
-    for part in layers:
+    parts = [part for layer in layers for part in layer._flatten_layers()]
+    before = [part.dtype_policy for part in parts]
+    for part in parts:
         part.dtype_policy = _POLICIES[precision]
     try:
         yield
     finally:
-        for part, policy in zip(layers, before, strict=True):
+        for part, policy in zip(parts, before, strict=True):
             part.dtype_policy = policy

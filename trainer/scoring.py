@@ -114,7 +114,8 @@ def score_split(scorer: Scorer, source: ExampleFiles, job: Job) -> dict[str, Any
             _update(
                 models[task], logits[task], labels[:, column], weights, users, chosen
             )
-            true_logits = _logit(truth[:, column])
+            factors = [layout.labels.index(x) for x in job.model.factors(task)]
+            true_logits = _logit(np.prod(truth[:, factors], axis=1))
             known = chosen & ~np.isnan(true_logits)
             _update(truths[task], true_logits, labels[:, column], weights, users, known)
     return {task: _result(models[task], truths[task]) for task in job.model.tasks}

@@ -102,7 +102,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         logged: dict[str, tf.Tensor] = {}
         total = tf.constant(0.0)
         for task, section in self._job.model.tasks.items():
-            values, others = self._task_losses[task](outputs[task], hidden, batch)
+            values, others = self._task_losses[task](outputs[task], hidden[task], batch)
             for loss in section.losses:
                 losses[f"{task}/{loss.name}"] = values[loss.name]
                 total += section.weight * loss.weight * values[loss.name]
@@ -113,13 +113,15 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             total += config.weight * value
         return {"loss": total, **losses, **logged}
 
-    def _hidden(self, groups: EmbeddedGroups, training: bool) -> tf.Tensor:
-        """Runs the backbone as `training.precision` and `jit_compile` say."""
-        options, backbone = self._job.training, self.inference.backbone
-        if backbone.gives_score:  # a sum, and nothing that could gain by either
-            return self.inference.hidden(groups, training=training)
-        hidden = self.inference.hidden
+    def _hidden(self, groups: EmbeddedGroups, training: bool) -> dict[str, tf.Tensor]:
+        """Runs backbone and multi-task layers as `training.precision` and `jit_compile`
+        say."""
+        options, hidden = self._job.training, self.inference.hidden
+        # A score is a sum, and nothing that could gain by either.
+        if self.inference.backbone.gives_score:
+            return hidden(groups, training=training)
         if options.jit_compile and training:
             hidden = self._compiled_hidden
-        with computing_in(options.precision, backbone):
-            return tf.cast(hidden(groups, training=training), tf.float32)
+        with computing_in(options.precision, *self.inference.hidden_layers):
+            vectors = hidden(groups, training=training)
+            return {task: tf.cast(x, tf.float32) for task, x in vectors.items()}

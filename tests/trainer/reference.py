@@ -125,7 +125,9 @@ class Reference:
         row = self.row(batch, i)
         if backbone == "logistic_regression":
             return self.linear_logit(row)
-        if backbone == "din":
+        if backbone == "flat":
+            hidden = self.flat(row)
+        elif backbone == "din":
             hidden = self.din(row)
         else:
             x = self.flat(row)

@@ -24,6 +24,7 @@ from trainer.inference import InferenceModel, build_inference_model
 
 JOBS = {
     "logistic_regression": linear_job(),
+    "flat": small_job("model.backbone={name: flat}"),
     "parallel": small_job(),
     "stacked": small_job("model.backbone.structure=stacked"),
     "din": small_job(

@@ -103,7 +103,7 @@ def hand_arithmetic(
         labels[:, 0].tolist(),
         weights.tolist(),
         batch["ids"].numpy()[:, -1].tolist() if inside else None,
-        hidden=numbers(hidden).tolist(),
+        hidden=numbers(hidden["click"]).tolist(),
         conversions=labels[:, 1].tolist(),
     )
 

@@ -7,6 +7,7 @@ import keras
 from configs.backbones import Backbone
 from trainer.backbones.dcn_v2 import CrossNetworkV2
 from trainer.backbones.din import DeepInterest
+from trainer.backbones.flat import Flat
 from trainer.backbones.logistic_regression import LogisticRegression
 from trainer.layers.groups import GroupsLayout
 
@@ -14,6 +15,7 @@ __all__ = ["BACKBONES", "build_backbone"]
 
 BACKBONES: dict[str, Any] = {
     "logistic_regression": LogisticRegression,
+    "flat": Flat,
     "dcn_v2": CrossNetworkV2,
     "din": DeepInterest,
 }

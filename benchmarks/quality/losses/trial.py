@@ -125,7 +125,7 @@ class _Watch:
         outputs = self._inference.outputs(hidden)["click"]
         with tf.GradientTape() as tape:
             tape.watch(outputs)
-            values, _ = self._losses(outputs, hidden, batch)
+            values, _ = self._losses(outputs, hidden["click"], batch)
             loss = tf.add_n([self._weights[k] * x for k, x in values.items()])
         labels = batch[LABELS][:, 0]
         gradients = tf.abs(tape.gradient(loss, outputs))

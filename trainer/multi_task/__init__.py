@@ -1,0 +1,1 @@
+"""What lies between backbone and heads: from one hidden vector to one for each task."""
