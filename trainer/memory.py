@@ -73,9 +73,13 @@ def memory_of(
         devices: that share a batch.
     """
     tables = tables_of(job, {name: len(v) for name, v in vocabularies.items()})
+    # Width and rows of each variable.
     rows: dict[int, int] = {}
     for table in tables.values():
         rows[table.dim] = rows.get(table.dim, 1) + table.rows
+    variables = list(rows.items())
+    if job.model.backbone.first_order:
+        variables.append((1, 1 + sum(table.rows for table in tables.values())))
     options = job.training.optimizer.embeddings
     slots = len(sparse_optimizer(options).slots)
     by_row = options.name == "rowwise_adagrad"
@@ -83,26 +87,27 @@ def memory_of(
     held = min(max(job.training.shuffle_block, job.training.batch_size), source.rows)
     per_example = sum(shard.bytes for shard in source.split.shards) / source.rows
     return Memory(
-        rows=sum(rows.values()),
-        tables=sum(dim * n for dim, n in rows.items()) * _FLOAT,
-        slots=sum((1 if by_row else dim) * n for dim, n in rows.items())
+        rows=sum(n for _, n in variables),
+        tables=sum(dim * n for dim, n in variables) * _FLOAT,
+        slots=sum((1 if by_row else dim) * n for dim, n in variables)
         * (slots * _FLOAT),
         # The random values, and the same with the row of padding before them.
-        start=2 * max((dim * n for dim, n in rows.items()), default=0) * _FLOAT,
+        start=2 * max((dim * n for dim, n in variables), default=0) * _FLOAT,
         batch=share * _values_of_a_row(job, source) * (_PER_EMBEDDING * _FLOAT),
         input=int(_BLOCKS_HELD * held * per_example),
     )
 
 
 def _values_of_a_row(job: Job, source: ExampleFiles) -> int:
-    """Returns the values of all embeddings of an example."""
+    """Returns the values of all embeddings and first-order weights of an example."""
     values = 0
     for name, _ in embedded_features(job.features):
         feature, _, field = name.partition(".")
         ids = source.layout.multi_valued.get(name, 1)
         if field:
             ids = source.layout.sequences[feature].max_length
-        values += ids * (job.embedding_of(name).dim or 0)
+        width = job.embedding_of(name).dim or 0
+        values += ids * (width + job.model.backbone.first_order)
     return values
 
 

@@ -1,6 +1,6 @@
 """From encoded features to embedded groups."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -24,11 +24,13 @@ from configs.layout import (
     sequence_key,
 )
 from configs.manifest import Statistics
+from trainer.layers.first_order import first_order_sum
 from trainer.layers.groups import (
     GROUPS,
     EmbeddedGroups,
     EmbeddedSequence,
     GroupsLayout,
+    NumericColumns,
     SequenceWidths,
     Span,
     mean_pool,
@@ -76,6 +78,7 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
             vocabularies=vocabularies,
             initial_stddev=job.training.embedding_initial_stddev,
             seed=seed,
+            first_order=job.model.backbone.first_order,
         )
         known = None if statistics is None else statistics.numeric
         self._number_names, inputs = _numeric_inputs(job)
@@ -91,7 +94,10 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, features: dict[str, tf.Tensor]) -> EmbeddedGroups:
         """Embeds encoded features (keys and shapes: `configs.layout`)."""
-        vectors = self.tables(self._ids(features))
+        vectors, weights = self.tables(self._ids(features))
+        first_order = None
+        if weights:
+            first_order = first_order_sum(weights, features, self._features)
         return EmbeddedGroups(
             embeddings={
                 group: self._group(group, vectors, features)
@@ -102,6 +108,7 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
                 name: self._sequence(name, vectors, features)
                 for name in self._order.sequences
             },
+            first_order=first_order,
         )
 
     # What is looked up.
@@ -157,17 +164,28 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
             start = groups.setdefault(group, 0)
             groups[group] = start + width
             spans[name] = Span(group, start, start + width)
-        numeric = sum(self._order.dense.values())
-        if self._numbers is not None:
-            numeric += self._numbers.width
+        columns = tuple(self._numeric_columns())
         return GroupsLayout(
             groups={group: groups[group] for group in GROUPS if group in groups},
             spans=spans,
-            numeric=numeric,
+            numeric=sum(c.width for c in columns),
+            numeric_columns=columns,
             sequences={
                 name: self._sequence_widths(job, name) for name in self._order.sequences
             },
         )
+
+    def _numeric_columns(self) -> Iterator[NumericColumns]:
+        """In the order of `_numeric`: numbers, indicators, dense vectors."""
+        for name in self._number_names:
+            yield NumericColumns(name, self._features[name].group, 1)
+        for name in self._number_names:
+            feature = self._features[name]
+            if isinstance(feature, NumericFeature) and feature.missing == "indicator":
+                yield NumericColumns(name, feature.group, 1)
+        for name, length in self._order.dense.items():
+            group = self._features[name].group
+            yield NumericColumns(name, group, length, dense=True)
 
     def _embedded(self) -> list[tuple[str, str, int]]:
         """Name, group and width of each embedded feature, in order of the columns."""

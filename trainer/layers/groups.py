@@ -13,6 +13,7 @@ __all__ = [
     "EmbeddedGroups",
     "EmbeddedSequence",
     "GroupsLayout",
+    "NumericColumns",
     "SequenceWidths",
     "Span",
     "mean_pool",
@@ -45,11 +46,15 @@ class EmbeddedGroups(NamedTuple):
             embedded features, these one after another (see `GroupsLayout.spans`).
         numeric: float32 [B, Dn], transformed numbers, then dense vectors; Dn may be 0.
         sequences: by feature name.
+        first_order: float32 [B, 1], the sum of the weights that single values have
+            beside their embeddings: pooled where embeddings are, mean-pooled over
+            sequences. None if the backbone needs none.
     """
 
     embeddings: dict[str, tf.Tensor]
     numeric: tf.Tensor
     sequences: dict[str, EmbeddedSequence]
+    first_order: tf.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,17 @@ class Span:
     group: str
     start: int
     stop: int
+
+
+@dataclass(frozen=True)
+class NumericColumns:
+    """Columns of `EmbeddedGroups.numeric`: of a number, a missing indicator (of the
+    same feature) or a dense vector, of that feature's group."""
+
+    feature: str
+    group: str
+    width: int
+    dense: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +111,14 @@ class GroupsLayout:
         groups: width of each group that has embeddings.
         spans: of each categorical, multi-valued and bucketized feature.
         numeric: width of `EmbeddedGroups.numeric`.
+        numeric_columns: what these columns are, in their order.
         sequences: by feature name.
     """
 
     groups: dict[str, int]
     spans: dict[str, Span]
     numeric: int
+    numeric_columns: tuple[NumericColumns, ...]
     sequences: dict[str, SequenceWidths]
 
     @property

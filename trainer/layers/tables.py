@@ -8,7 +8,7 @@ the vectors of padding are masked and so its gradient is zero under any optimize
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ from configs.job import Job
 from configs.layout import FINGERPRINT_RANGE, PADDING
 from trainer.layers.seeds import derived_seed
 
-__all__ = ["Block", "FusedTables", "Table", "table_inputs", "tables_of"]
+__all__ = ["Block", "Found", "FusedTables", "Table", "table_inputs", "tables_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,19 @@ class Block:
     name: str
     tables: tuple[str, ...]
     padded: bool = False
+
+
+class Found(NamedTuple):
+    """What `FusedTables` returns, by the name of the block.
+
+    Attributes:
+        vectors: float32 [B, k, d]; zeros where the id is `PADDING`.
+        weights: float32 [B, k], the first-order weights; likewise. Empty if the tables
+            have none.
+    """
+
+    vectors: dict[str, tf.Tensor]
+    weights: dict[str, tf.Tensor]
 
 
 def table_inputs(job: Job) -> dict[str, list[str]]:
@@ -113,6 +126,10 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
     returns `tf.IndexedSlices` for it. Vocabularies are non-trainable int64 weights,
     sorted, so that they live in the checkpoint and in the export.
 
+    Some backbones give each value a weight of its own beside its embedding, its
+    first-order weight. All of these are one variable more, `first_order`, of the shape
+    `[1 + rows of all tables, 1]`: inputs that share a table share these weights too.
+
     Args:
         tables: all tables by name.
         blocks: what is looked up, in one gather for each width.
@@ -120,6 +137,7 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
             checkpoint.
         initial_stddev: of the normal distribution that new rows are drawn from.
         seed: of that distribution.
+        first_order: whether there are first-order weights.
     """
 
     def __init__(
@@ -130,13 +148,16 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
         vocabularies: Mapping[str, np.ndarray[Any, Any]] | None,
         initial_stddev: float,
         seed: int,
+        first_order: bool = False,
         name: str = "tables",
     ) -> None:
         super().__init__(name=name)
         self._tables = dict(tables)
         self._blocks = tuple(blocks)
         self._offsets, total = _offsets(tables.values())
-        self._row_dtype = tf.int32 if max(total.values()) < 2**31 else tf.int64
+        all_rows = 1 + sum(table.rows for table in tables.values())
+        most = all_rows if first_order else max(total.values())
+        self._row_dtype = tf.int32 if most < 2**31 else tf.int64
         self._fused = {
             dim: self.add_weight(
                 name=f"width_{dim}",
@@ -145,6 +166,15 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
             )
             for dim, rows in total.items()
         }
+        self._first_order: keras.Variable | None = None
+        if first_order:
+            self._places = _places(tables.values())
+            # No width is 0: the numbers drawn are those of no other variable.
+            self._first_order = self.add_weight(
+                name="first_order",
+                shape=(all_rows, 1),
+                initializer=_initializer(initial_stddev, seed, 0),
+            )
         self._vocabularies = {
             table.name: self._add_vocabulary(table, vocabularies)
             for table in tables.values()
@@ -154,8 +184,9 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
 
     @property
     def table_variables(self) -> list[keras.Variable]:
-        """The fused variables, in order of first use."""
-        return list(self._fused.values())
+        """The fused variables, in order of first use; first-order weights last."""
+        first_order = [] if self._first_order is None else [self._first_order]
+        return [*self._fused.values(), *first_order]
 
     @property
     def vocabulary_sizes(self) -> dict[str, int]:
@@ -168,29 +199,54 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
         """Returns the rows of `ids` inside their fused variable (any shape)."""
         return self._local_rows(self._tables[table], ids) + self._offsets[table]
 
-    def call(self, ids: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def call(self, ids: dict[str, tf.Tensor]) -> Found:
         """Looks up all blocks.
 
         Args:
             ids: int64 [B, k] for each block, by its name.
-
-        Returns:
-            float32 [B, k, d] for each block; zeros where the id is `PADDING`.
         """
+        local = {b.name: self._local(b, ids[b.name]) for b in self._blocks}
         vectors: dict[str, tf.Tensor] = {}
         for dim, variable in self._fused.items():
             blocks = [b for b in self._blocks if self._dim(b) == dim]
-            rows = [self._rows(block, ids[block.name]) for block in blocks]
-            for block, values in zip(blocks, self._gather(variable, rows), strict=True):
-                columns = len(block.tables) if len(block.tables) > 1 else None
-                columns = columns or ids[block.name].shape[1]
-                shape = tf.shape(ids[block.name])
-                values = tf.reshape(values, (shape[0], columns or shape[1], dim))
-                if block.padded:
-                    mask = tf.cast(ids[block.name] != PADDING, values.dtype)
-                    values *= mask[:, :, tf.newaxis]
-                vectors[block.name] = values
-        return vectors
+            vectors |= self._look_up(variable, blocks, self._offsets, local, ids)
+        weights: dict[str, tf.Tensor] = {}
+        if self._first_order is not None:
+            weights = self._look_up(
+                self._first_order, self._blocks, self._places, local, ids
+            )
+            weights = {name: values[:, :, 0] for name, values in weights.items()}
+        return Found(vectors, weights)
+
+    def _look_up(
+        self,
+        variable: keras.Variable,
+        blocks: Sequence[Block],
+        offsets: Mapping[str, int],
+        local: Mapping[str, tf.Tensor],
+        ids: Mapping[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """Looks up blocks in one variable, where tables start at `offsets`."""
+        rows = []
+        for block in blocks:
+            starts = [offsets[table] for table in block.tables]
+            placed = local[block.name] + tf.constant(starts, tf.int64)
+            if block.padded:
+                padding = ids[block.name] == PADDING
+                placed = tf.where(padding, tf.zeros_like(placed), placed)
+            rows.append(tf.cast(placed, self._row_dtype))
+        found: dict[str, tf.Tensor] = {}
+        for block, values in zip(blocks, self._gather(variable, rows), strict=True):
+            columns = len(block.tables) if len(block.tables) > 1 else None
+            columns = columns or ids[block.name].shape[1]
+            shape = tf.shape(ids[block.name])
+            shape = (shape[0], columns or shape[1], variable.shape[1])
+            values = tf.reshape(values, shape)
+            if block.padded:
+                mask = tf.cast(ids[block.name] != PADDING, values.dtype)
+                values *= mask[:, :, tf.newaxis]
+            found[block.name] = values
+        return found
 
     def _gather(
         self, variable: keras.Variable, rows: list[tf.Tensor]
@@ -204,26 +260,16 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
         sizes = tf.stack([tf.size(r) for r in flat])
         return list(tf.split(vectors, sizes, axis=0, num=len(flat)))
 
-    def _rows(self, block: Block, ids: tf.Tensor) -> tf.Tensor:
+    def _local(self, block: Block, ids: tf.Tensor) -> tf.Tensor:
+        """Returns the rows of ids [B, k], each inside its own table."""
         tables = [self._tables[name] for name in block.tables]
         if len(tables) == 1:
-            rows = self.rows_of(tables[0].name, ids)
-        elif all(table.kind != "vocabulary" for table in tables):
+            return self._local_rows(tables[0], ids)
+        if all(table.kind != "vocabulary" for table in tables):
             sizes = tf.constant([table.rows for table in tables], tf.int64)
-            offsets = tf.constant([self._offsets[t.name] for t in tables], tf.int64)
-            rows = tf.math.floormod(ids, sizes) + offsets
-        else:
-            columns = tf.unstack(ids, num=len(tables), axis=1)
-            rows = tf.stack(
-                [
-                    self.rows_of(table.name, column)
-                    for table, column in zip(tables, columns, strict=True)
-                ],
-                axis=1,
-            )
-        if block.padded:
-            rows = tf.where(ids == PADDING, tf.zeros_like(rows), rows)
-        return tf.cast(rows, self._row_dtype)
+            return tf.math.floormod(ids, sizes)
+        columns = zip(tables, tf.unstack(ids, num=len(tables), axis=1), strict=True)
+        return tf.stack([self._local_rows(t, column) for t, column in columns], axis=1)
 
     def _local_rows(self, table: Table, ids: tf.Tensor) -> tf.Tensor:
         if table.kind != "vocabulary":
@@ -281,6 +327,16 @@ def _offsets(tables: Iterable[Table]) -> tuple[dict[str, int], dict[int, int]]:
         offsets[table.name] = total.setdefault(table.dim, 1)
         total[table.dim] += table.rows
     return offsets, total or {1: 1}
+
+
+def _places(tables: Iterable[Table]) -> dict[str, int]:
+    """Returns the first row of each table where all lie in one variable."""
+    places: dict[str, int] = {}
+    start = 1
+    for table in tables:
+        places[table.name] = start
+        start += table.rows
+    return places
 
 
 def _initializer(stddev: float, seed: int, dim: int) -> Any:
