@@ -3,7 +3,7 @@
 from typing import NoReturn
 
 from trainer.cli import main
-from trainer.inputs.filesystems import end_process
+from trainer.end_process import end_process
 
 __all__ = ["run"]
 

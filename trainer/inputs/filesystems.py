@@ -5,16 +5,13 @@ it; local paths work without it.
 """
 
 import importlib
-import os
-import sys
 import threading
-from typing import NoReturn
 
 import tensorflow as tf
 
 from configs.errors import DataError
 
-__all__ = ["end_process", "file_size", "is_remote", "join", "read_text", "register"]
+__all__ = ["file_size", "is_remote", "join", "read_text", "register"]
 
 _SCHEMES = {"s3", "az", "hdfs", "viewfs", "http", "https", "oss"}
 """Schemes that tensorflow-io registers. TensorFlow itself knows file:// and gs://."""
@@ -79,16 +76,3 @@ def file_size(path: str) -> int | None:
         return None
     except tf.errors.OpError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-
-
-def end_process(status: int) -> NoReturn:
-    """Ends the process with an exit status that is its own.
-
-    Where tensorflow-io's S3 client was used, tearing it down may abort the process
-    ("pure virtual method called"), after all is done and written.
-    """
-    if _PACKAGE not in sys.modules:
-        sys.exit(status)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)

@@ -76,7 +76,7 @@ import sys
 from configs.loading import load_job
 from configs.errors import DataError
 from trainer.inputs.files import ExampleFiles, Position
-from trainer.inputs.filesystems import end_process
+from trainer.end_process import end_process
 job = load_job(sys.argv[1])
 status = 0
 for place in sys.argv[2:]:
