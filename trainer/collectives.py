@@ -39,7 +39,7 @@ import tensorflow as tf
 
 from trainer.traffic import exchanged
 
-__all__ = ["Share", "gather_all", "gather_rows", "global_sum", "own_share_of"]
+__all__ = ["Share", "alone", "gather_all", "gather_rows", "global_sum", "own_share_of"]
 
 
 class Share(NamedTuple):
@@ -56,6 +56,11 @@ class Share(NamedTuple):
     def of(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the own rows of gathered `values` [B, ...]."""
         return values[self.start : self.stop]
+
+
+def alone() -> bool:
+    """Returns whether there is no other replica: the own rows are the global batch."""
+    return _several() is None
 
 
 def global_sum(value: tf.Tensor) -> tf.Tensor:

@@ -14,7 +14,7 @@ from configs.job import Job
 from configs.layout import IDS, LABELS, NEGATIVE_KEEP_RATE, layout_of
 from configs.losses import Loss as Config
 from configs.losses import context_of
-from trainer.collectives import gather_all, global_sum
+from trainer.collectives import alone, gather_all, global_sum
 from trainer.losses.base import Loss, mean_loss, rows_left
 from trainer.losses.registry import build_loss
 from trainer.losses.segments import contexts_with_pairs
@@ -115,7 +115,9 @@ class TaskLosses:
             if not term.loss.in_batch or share is None:
                 rows = self._per_example(term, own)
             elif term.loss.takes_own:
-                rows = self._per_example(term, gathered, own=share)
+                # A loss that knows that all rows are its own may do with less.
+                own_rows = None if alone() else share
+                rows = self._per_example(term, gathered, own=own_rows)
             else:
                 rows = share.of(self._per_example(term, gathered))
             losses[name] = mean_loss(rows, count)

@@ -7,12 +7,15 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.auxiliary.large_groups import Group, large_group
 from trainer.similarity import sum_type
 
 __all__ = ["symmetric_info_nce_sum"]
 
-# Similarities of a tile: 8 MiB of float32.
+# Similarities of a tile: 8 MiB of float32. Groups with more go through it in slabs of
+# rows, but not fewer than so many.
 TILE = 2**21
+FEWEST_ROWS = 128
 
 
 def symmetric_info_nce_sum(
@@ -33,8 +36,10 @@ def symmetric_info_nce_sum(
     second those that have its anchor id (i itself always stays).
 
     Both directions share one matrix, and value and gradient come from one pass over
-    tiles of groups, so memory does not grow with the number of groups. Similarities
-    are bounded by 1 / temperature, which stands in for the maximum in the exponent.
+    tiles of groups. Groups of more than 1,448 members are taken one by one, in two
+    passes over slabs of rows. So memory grows neither with the number of groups nor
+    with the square of their members. Similarities are bounded by 1 / temperature, which
+    stands in for the maximum in the exponent.
 
     Args:
         anchors: a, unit vectors or zeros, float32 [G, s, d].
@@ -85,9 +90,37 @@ def symmetric_info_nce_sum(
         loss, to_anchors, to_targets = (tf.cast(x, tf.float32) for x in results)
         return loss, to_anchors, to_targets
 
+    def slopes_by_rows(
+        start: tf.Tensor, stop: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The same for one group, without the whole of its matrix."""
+        del stop
+        here = tf.cast(valid[start], dtype)
+        wide = here[:, tf.newaxis]
+        group = Group(
+            tf.cast(anchors[start], dtype) * wide / temperature,
+            tf.cast(targets[start], dtype) * wide,
+            here,
+            tf.cast(counted[start], dtype),
+            None if target_ids is None else target_ids[start],
+            None if anchor_ids is None else anchor_ids[start],
+            1.0 / temperature,
+        )
+        rows = tf.maximum(TILE // tf.size(here), FEWEST_ROWS)
+        loss, to_anchors, to_targets = large_group(group, rows)
+        results = (loss, to_anchors * wide / temperature, to_targets * wide)
+        loss, *gradients = (tf.cast(x, tf.float32) for x in results)
+        to_anchors, to_targets = (x[tf.newaxis] for x in gradients)
+        return loss, to_anchors, to_targets
+
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def loss_of(anchors: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        loss, to_anchors, to_targets = _over_tiles(slopes, anchors)
+        groups, members = tf.shape(anchors)[0], tf.shape(anchors)[1]
+        loss, to_anchors, to_targets = tf.cond(
+            (groups > 0) & (members > tf.maximum(TILE // tf.maximum(members, 1), 1)),
+            lambda: _over_tiles(slopes_by_rows, anchors),
+            lambda: _over_tiles(slopes, anchors),
+        )
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return upstream * to_anchors, upstream * to_targets

@@ -10,6 +10,7 @@ from trainer.losses.base import as_float32, row_mask
 from trainer.losses.combined import Combined
 from trainer.losses.rows import Rows, ranking_rows, weighted_mean
 from trainer.losses.segments import Segments
+from trainer.self_similarity import log_sums_among
 from trainer.similarity import Meetings, log_sums, sum_type, unit_vectors
 
 __all__ = ["CombinedContrastive"]
@@ -97,7 +98,7 @@ class CombinedContrastive(Combined):
         if hidden is None:
             raise TypeError("CombinedContrastive needs hidden vectors: give `hidden`")
         rows = ranking_rows(labels, labels, weights, mask)
-        count = tf.size(rows.labels)
+        count, alone = tf.size(rows.labels), own is None
         if own is None:
             own = Share(tf.zeros_like(count), count)
         left = row_mask(labels, mask)[:, tf.newaxis]
@@ -107,7 +108,15 @@ class CombinedContrastive(Combined):
         partners = _Partners(rows, hidden, segments, own)
         shares = weighted_mean(tf.ones_like(rows.labels), rows.weights, rows.count)
         shares = tf.where(partners.found, own.of(shares), 0.0)
-        losses = self._normalizers(rows, hidden, segments, own, shares)
+        if alone and contexts is None:
+            losses = log_sums_among(
+                hidden,
+                factors=shares,
+                weights=rows.weights,
+                temperature=self.temperature,
+            )
+        else:
+            losses = self._normalizers(rows, hidden, segments, own, shares)
         losses -= shares * (partners.scores / self.temperature + partners.log_mean)
         return tf.pad(losses, [[own.start, count - own.stop]])
 
