@@ -247,6 +247,7 @@ def test_half_precision_is_computed_as_float32(name: str, dtype: tf.DType) -> No
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_graph_with_any_number_of_rows(name: str) -> None:
     case = CASES[name]
@@ -277,6 +278,7 @@ def test_graph_with_any_number_of_rows(name: str) -> None:
         assert close(float(loss(*batch)), result(case.loss, batch)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in DEFAULTS if name not in TILED])
 def test_xla_computes_the_same(name: str) -> None:
     case = CASES[name]
