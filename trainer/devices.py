@@ -1,5 +1,6 @@
 """Devices and determinism: what must be settled before TensorFlow starts."""
 
+import functools
 import sys
 
 import keras
@@ -45,11 +46,13 @@ def prepare_devices(
     if training.strategy == "mirrored" or (
         training.strategy == "auto" and len(gpus) > 1
     ):
-        return tf.distribute.MirroredStrategy([f"GPU:{k}" for k in range(len(gpus))])
+        return _mirrored(tuple(f"GPU:{k}" for k in range(len(gpus))))
     return tf.distribute.get_strategy()
 
 
+@functools.cache
 def _connected(cluster: Cluster) -> tf.distribute.Strategy:
+    """Waits for the workers; once in a process, for the reason of `_mirrored`."""
     own = cluster.addresses[cluster.index]
     print(
         f"worker {cluster.index} of {cluster.workers} at {own}: waiting for the others",
@@ -90,4 +93,15 @@ def _mirrored_on_cpu(count: int) -> tf.distribute.Strategy:
                 f"training.logical_devices={count} must be settled before TensorFlow"
                 " starts: train in a process of its own"
             ) from error
-    return tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(count)])
+    return _mirrored(tuple(f"CPU:{k}" for k in range(count)))
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One strategy for all trainings of a process.
+
+    A strategy numbers its exchanges from 100 on, and TensorFlow remembers under its
+    number the shape of what was exchanged. A second strategy would use the numbers
+    again, and fail at the first shape that is another.
+    """
+    return tf.distribute.MirroredStrategy(devices)
