@@ -1,7 +1,8 @@
 """Scores a split with the inference model, and beside it the truth where known."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,13 +86,14 @@ class Scorer:
 def score_split(scorer: Scorer, source: ExampleFiles, job: Job) -> dict[str, Any]:
     """Returns the metrics of all tasks over a split.
 
-    A task with `given` is scored on the rows where that label is 1. In a split whose
-    negatives were dropped, a row weighs 1 if the sampled label is 1, else 1/r.
+    A task with `given` is scored on the rows where that label is 1, and so is the
+    conditional of a task over the entire space. In a split whose negatives were
+    dropped, a row weighs 1 if the sampled label is 1, else 1/r.
 
     Returns:
-        By task: the entries of `TaskMetrics.result`; `truth`, the same of the true
-        probabilities, and `distance`, model minus truth, both None with `truth_reason`
-        where the truth is not known of all rows.
+        By served output: the entries of `TaskMetrics.result`; `truth`, the same of the
+        true probabilities, and `distance`, model minus truth, both None with
+        `truth_reason` where the truth is not known of all rows.
 
     Raises:
         CheckpointError: if the model predicts NaN.
@@ -99,26 +101,53 @@ def score_split(scorer: Scorer, source: ExampleFiles, job: Job) -> dict[str, Any
     """
     layout = layout_of(job)
     grouped = "user" in layout.ids
-    models = {task: TaskMetrics(grouped=grouped) for task in job.model.tasks}
-    truths = {task: TaskMetrics(grouped=grouped) for task in job.model.tasks}
+    predictions = list(_predictions(job))
+    models = {p.name: TaskMetrics(grouped=grouped) for p in predictions}
+    truths = {p.name: TaskMetrics(grouped=grouped) for p in predictions}
     for shares in source.batches():
         logits, columns = scorer(shares)
         labels, truth = columns[LABELS], columns[TRUTH]
         weights = _weights(labels, columns[NEGATIVE_KEEP_RATE], source, job)
         users = columns[IDS][:, layout.ids.index("user")] if grouped else None
-        for task, section in job.model.tasks.items():
-            column = layout.labels.index(task)
+        for p in predictions:
+            column = labels[:, p.label]
             chosen = np.ones(len(labels), bool)
-            if section.given is not None:
-                chosen = labels[:, layout.labels.index(section.given)] > 0.5
-            _update(
-                models[task], logits[task], labels[:, column], weights, users, chosen
-            )
-            factors = [layout.labels.index(x) for x in job.model.factors(task)]
-            true_logits = _logit(np.prod(truth[:, factors], axis=1))
+            if p.given is not None:
+                chosen = labels[:, p.given] > 0.5
+            _update(models[p.name], logits[p.name], column, weights, users, chosen)
+            true_logits = _logit(np.prod(truth[:, p.factors], axis=1))
             known = chosen & ~np.isnan(true_logits)
-            _update(truths[task], true_logits, labels[:, column], weights, users, known)
-    return {task: _result(models[task], truths[task]) for task in job.model.tasks}
+            _update(truths[p.name], true_logits, column, weights, users, known)
+    return {p.name: _result(models[p.name], truths[p.name]) for p in predictions}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Prediction:
+    """An output of the model, and the columns of labels that it is compared with: its
+    own, the one that must be 1, and those whose truths multiply to its truth."""
+
+    name: str
+    label: int
+    given: int | None
+    factors: list[int]
+
+
+def _predictions(job: Job) -> Iterator[_Prediction]:
+    column = {label: number for number, label in enumerate(layout_of(job).labels)}
+    for task, section in job.model.tasks.items():
+        yield _Prediction(
+            name=task,
+            label=column[task],
+            given=None if section.given is None else column[section.given],
+            factors=[column[factor] for factor in job.model.factors(task)],
+        )
+    for task, name in job.model.conditionals.items():
+        yield _Prediction(
+            name=name,
+            label=column[task],
+            given=column[str(job.model.tasks[task].entire_space)],
+            factors=[column[task]],
+        )
 
 
 def _update(

@@ -46,10 +46,12 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 def test_metrics_are_given_for_each_task_and_its_truth(job: Job) -> None:
     report = evaluate(job, checkpoint="last")["tasks"]
-    assert set(report) == {"click", "conversion"}
+    assert set(report) == {"click", "conversion", "conversion_given_click"}
+    assert report["conversion"]["rows"] == report["click"]["rows"]
+    clicks = report["click"]["rows"] * report["click"]["observed_rate"]
+    assert report["conversion_given_click"]["rows"] == pytest.approx(clicks)
     for task in report.values():
-        assert task["rows"] == report["click"]["rows"]
-        assert 0.0 < task["log_loss"] < 2.0
+        assert 0.0 < task["log_loss"] < 3.0
     # The truth of the product is the product of the truths, here of one column twice.
     squares = [
         float(x) ** 2
@@ -59,6 +61,7 @@ def test_metrics_are_given_for_each_task_and_its_truth(job: Job) -> None:
     ]
     rate = report["conversion"]["truth"]["predicted_rate"]
     assert rate == pytest.approx(np.mean(squares), rel=1e-5)
+    assert report["conversion_given_click"]["truth"]["predicted_rate"] > rate
 
 
 def test_the_export_serves_each_task_and_the_condition(
