@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from configs.section import Section
 
@@ -10,15 +10,25 @@ __all__ = [
     "Backbone",
     "BackboneSection",
     "CrossNetworkV2",
+    "DeepFM",
     "DeepInterest",
+    "DeepNetwork",
+    "FactorizationMachine",
+    "FieldWeightedFM",
     "Flat",
+    "GroupWeightedFM",
+    "InnerProductNetwork",
     "LogisticRegression",
+    "MaskNetwork",
     "Rate",
+    "WideAndDeep",
     "Widths",
 ]
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Widths = Annotated[list[PositiveInt], Field(min_length=1)]
+Part = Annotated[list[str], Field(min_length=1)]
+Parts = Annotated[list[Part], Field(min_length=1)]
 
 
 class BackboneSection(Section):
@@ -53,13 +63,29 @@ class Flat(BackboneSection):
 
 
 class CrossNetworkV2(BackboneSection):
-    """DCN V2 (Wang et al. 2021): explicit crosses and an MLP."""
+    """DCN V2 (Wang et al. 2021): explicit crosses and an MLP.
+
+    The matrix of a cross is full, or of low rank, or a mixture of such experts.
+    """
 
     name: Literal["dcn_v2"]
     structure: Literal["parallel", "stacked"] = "parallel"
     cross_layers: PositiveInt = 3
+    rank: PositiveInt | None = None
+    """Of a cross's matrix, as a product of two; full unless given."""
+    experts: PositiveInt = 1
+    """More than 1: so many low-rank crosses, mixed by a gate."""
     hidden: Widths = [256, 128]
     dropout: Rate = 0.0
+    number_dim: PositiveInt | None = None
+    """Each number becomes a vector of its own, of this width, times the number; unless
+    given, numbers enter as they are."""
+
+    @model_validator(mode="after")
+    def _experts_have_a_rank(self) -> "CrossNetworkV2":
+        if self.experts > 1 and self.rank is None:
+            raise ValueError("experts are of low rank: give 'rank' (32, say)")
+        return self
 
 
 class DeepInterest(BackboneSection):
@@ -75,7 +101,122 @@ class DeepInterest(BackboneSection):
     dropout: Rate = 0.0
 
 
+class FactorizationMachine(BackboneSection):
+    """FM (Rendle 2010): a weight for each value, and the products of all embeddings.
+
+    Sequences are mean-pooled; a number is a vector of its own times the number.
+    """
+
+    gives_score: ClassVar[bool] = True
+    first_order: ClassVar[bool] = True
+    equal_widths: ClassVar[bool] = True
+
+    name: Literal["fm"]
+
+
+class FieldWeightedFM(BackboneSection):
+    """FwFM (Pan et al. 2018): FM with a weight for each pair of fields."""
+
+    gives_score: ClassVar[bool] = True
+    first_order: ClassVar[bool] = True
+    equal_widths: ClassVar[bool] = True
+
+    name: Literal["fwfm"]
+
+
+class GroupWeightedFM(BackboneSection):
+    """GwPFM (Pan et al. 2024): FM with a vector for each part that a value can meet.
+
+    An embedding holds the vectors for all parts, one after another, so its width is a
+    multiple of their number. Each pair of parts has a weight.
+    """
+
+    gives_score: ClassVar[bool] = True
+    first_order: ClassVar[bool] = True
+    equal_widths: ClassVar[bool] = True
+
+    name: Literal["gwpfm"]
+    parts: Parts | None = None
+    """The features of each part, every feature in one; unless given, a feature's part
+    is its `group`."""
+
+
+class DeepNetwork(BackboneSection):
+    """An MLP over everything side by side."""
+
+    name: Literal["dnn"]
+    hidden: Widths = [256, 128]
+    dropout: Rate = 0.0
+    number_dim: PositiveInt | None = None
+    """As of `dcn_v2`."""
+
+
+class WideAndDeep(BackboneSection):
+    """Wide & Deep (Cheng et al. 2016): a weight for each value, beside an MLP."""
+
+    first_order: ClassVar[bool] = True
+
+    name: Literal["wide_deep"]
+    hidden: Widths = [256, 128]
+    dropout: Rate = 0.0
+    number_dim: PositiveInt | None = None
+    """As of `dcn_v2`."""
+
+
+class DeepFM(BackboneSection):
+    """DeepFM (Guo et al. 2017): an FM and an MLP over the same embeddings."""
+
+    first_order: ClassVar[bool] = True
+    equal_widths: ClassVar[bool] = True
+
+    name: Literal["deepfm"]
+    hidden: Widths = [256, 128]
+    dropout: Rate = 0.0
+
+
+class InnerProductNetwork(BackboneSection):
+    """IPNN (Qu et al. 2016): an MLP over all embeddings and their inner products."""
+
+    equal_widths: ClassVar[bool] = True
+
+    name: Literal["ipnn"]
+    hidden: Widths = [256, 128]
+    dropout: Rate = 0.0
+
+
+class MaskNetwork(BackboneSection):
+    """MaskNet (Wang et al. 2021): layers whose inputs are masked by the embeddings.
+
+    `serial` blocks take each other's outputs and have the widths `hidden`; `parallel`
+    ones all take the embeddings, and an MLP with the widths `hidden` their outputs.
+    """
+
+    equal_widths: ClassVar[bool] = True
+
+    name: Literal["masknet"]
+    structure: Literal["serial", "parallel"] = "serial"
+    hidden: Widths = [256, 128]
+    blocks: PositiveInt = 3
+    """In parallel; the number of serial ones is that of `hidden`."""
+    block_width: PositiveInt = 128
+    """Of parallel blocks."""
+    reduction: PositiveFloat = 1.0
+    """Width of a mask's hidden layer, as a multiple of the width that is masked."""
+    dropout: Rate = 0.0
+
+
 Backbone = Annotated[
-    LogisticRegression | Flat | CrossNetworkV2 | DeepInterest,
+    LogisticRegression
+    | Flat
+    | FactorizationMachine
+    | FieldWeightedFM
+    | GroupWeightedFM
+    | DeepNetwork
+    | WideAndDeep
+    | DeepFM
+    | InnerProductNetwork
+    | CrossNetworkV2
+    | MaskNetwork
+    | DeepInterest,
     Field(discriminator="name"),
 ]

@@ -110,7 +110,8 @@ def _backbone_problems(job: "Job") -> Iterator[str]:
 def _width_problems(job: "Job") -> Iterator[str]:
     """What is wrong with the widths for a backbone that multiplies embeddings."""
     widths = dict(_embedding_widths(job))
-    name = job.model.backbone.name
+    backbone = job.model.backbone
+    name = backbone.name
     if not widths:
         yield f"model.backbone: {name} multiplies embeddings, and no feature has one"
     if len(set(widths.values())) > 1:
@@ -118,6 +119,31 @@ def _width_problems(job: "Job") -> Iterator[str]:
             f"model.backbone: {name} multiplies embeddings with each other, so all"
             f" must have one width, got {widths}: set 'model.embedding_dim' and no"
             " 'dim' anywhere"
+        )
+    if backbone.name == "masknet" and 1 in widths.values():
+        yield (
+            "model.backbone: masknet normalizes each embedding, which leaves nothing"
+            " of one number: set 'model.embedding_dim' to 2 or more"
+        )
+    if backbone.name == "gwpfm":
+        yield from _part_problems(job, backbone.parts, set(widths.values()))
+
+
+def _part_problems(
+    job: "Job", parts: list[list[str]] | None, widths: set[int | None]
+) -> Iterator[str]:
+    groups = [feature.group for feature in job.features.values()]
+    count = len(set(groups)) if parts is None else len(parts)
+    if any(width is None or width % count for width in widths):
+        yield (
+            f"model.backbone: the embeddings of gwpfm hold a vector for each of {count}"
+            f" parts, so their width must be a multiple of that, got {widths}"
+        )
+    named = sorted(name for part in parts or [] for name in part)
+    if parts is not None and named != sorted(job.features):
+        yield (
+            "model.backbone.parts: expected each feature once, of"
+            f" {sorted(job.features)}, got {named}"
         )
 
 

@@ -20,9 +20,19 @@ class SingleLogit(keras.layers.Layer):  # type: ignore[misc]
     Args:
         width: of the hidden vector.
         from_score: whether the hidden vector already is a logit up to a bias.
+        scores: numbers at the front of the hidden vector that are logits: their weight
+            starts at 1.
     """
 
-    def __init__(self, width: int, *, from_score: bool, name: str, seed: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        from_score: bool,
+        name: str,
+        seed: int,
+        scores: int = 0,
+    ) -> None:
         super().__init__(name=name)
         self._dense: keras.layers.Dense | None = None
         self._bias: keras.Variable | None = None
@@ -30,6 +40,7 @@ class SingleLogit(keras.layers.Layer):  # type: ignore[misc]
             self._bias = self.add_weight(name="bias", shape=(1,), initializer="zeros")
         else:
             self._dense = dense(1, width, name=f"{name}_logit", seed=seed)
+            _start_scores(self._dense, scores, [1.0])
         self.built = True
 
     def call(self, hidden: tf.Tensor) -> tf.Tensor:
@@ -69,13 +80,24 @@ class TwoLogits(keras.layers.Layer):  # type: ignore[misc]
     Args:
         width: of the hidden vector.
         from_score: must be False: a score is one number.
+        scores: numbers at the front of the hidden vector that are logits: their weight
+            in z1 - z0 starts at 1.
     """
 
-    def __init__(self, width: int, *, from_score: bool, name: str, seed: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        from_score: bool,
+        name: str,
+        seed: int,
+        scores: int = 0,
+    ) -> None:
         super().__init__(name=name)
         if from_score:
             raise ValueError(f"{name}: two logits need a hidden vector, not a score")
         self._dense = dense(2, width, name=f"{name}_logits", seed=seed)
+        _start_scores(self._dense, scores, [-0.5, 0.5])
         self.built = True
 
     def call(self, hidden: tf.Tensor) -> tf.Tensor:
@@ -107,7 +129,16 @@ HEADS: dict[str, Any] = {"single_logit": SingleLogit, "two_logits": TwoLogits}
 
 
 def build_head(
-    head: str, width: int, *, from_score: bool, name: str, seed: int
+    head: str, width: int, *, from_score: bool, name: str, seed: int, scores: int = 0
 ) -> keras.layers.Layer:
     """Returns the head called `head`, as a layer called `name`."""
-    return HEADS[head](width, from_score=from_score, name=name, seed=seed)
+    return HEADS[head](
+        width, from_score=from_score, name=name, seed=seed, scores=scores
+    )
+
+
+def _start_scores(layer: keras.layers.Dense, scores: int, weights: list[float]) -> None:
+    """Sets the weights of the first `scores` inputs, one for each output."""
+    if scores:
+        kernel = layer.kernel.value
+        layer.kernel.assign(tf.concat([[weights] * scores, kernel[scores:]], axis=0))

@@ -47,14 +47,18 @@ class InferenceModel(keras.Model):  # type: ignore[misc]
                 f" one task, got {sorted(job.model.tasks)}: train a job for each"
             )
         width = self._backbone.width
+        scores = getattr(self._backbone, "scores", 0)
         self._multi_task = None
         if job.model.multi_task is not None:
             self._multi_task = build_multi_task(
                 job.model.multi_task, list(job.model.tasks), width, seed=seed
             )
             width = self._multi_task.width
+            scores = 0
         self._heads = {
-            task: _build_head(job, task, width, from_score=score, seed=seed)
+            task: _build_head(
+                job, task, width, from_score=score, scores=scores, seed=seed
+            )
             for task in job.model.tasks
         }
         self._before = {t: s.entire_space for t, s in job.model.tasks.items()}
@@ -139,12 +143,14 @@ class InferenceModel(keras.Model):  # type: ignore[misc]
 
 
 def _build_head(
-    job: Job, task: str, width: int, *, from_score: bool, seed: int
+    job: Job, task: str, width: int, *, from_score: bool, scores: int, seed: int
 ) -> keras.layers.Layer:
     name, factors = f"head_{task}", job.model.factors(task)
     if len(factors) == 1:
         kind = job.model.tasks[task].head
-        return build_head(kind, width, from_score=from_score, name=name, seed=seed)
+        return build_head(
+            kind, width, from_score=from_score, name=name, seed=seed, scores=scores
+        )
     sampled = None
     if job.sampled_label in factors:
         sampled = factors.index(job.sampled_label) + 1

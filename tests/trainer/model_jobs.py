@@ -54,17 +54,19 @@ def small_job(*overrides: str) -> Job:
 
 def linear_job() -> Job:
     """Returns the job as a logistic regression."""
+    return even_job("{name: logistic_regression}", 1)
+
+
+def even_job(backbone: str, dim: int = 4, *overrides: str) -> Job:
+    """Returns the job with another backbone, and embeddings of one width."""
     values = yaml.safe_load(BASE)
-    values["model"] |= {
-        "embedding_dim": 1,
-        "backbone": {"name": "logistic_regression"},
-    }
+    values["model"] |= {"embedding_dim": dim, "backbone": yaml.safe_load(backbone)}
     for feature in values["features"].values():
         for part in (feature, *feature.get("fields", {}).values()):
             for section in (part.get("embedding"), part.get("bucketize")):
                 if section:
                     section.pop("dim", None)
-    return parse_job(yaml.safe_dump(values, sort_keys=False))
+    return parse_job(yaml.safe_dump(values, sort_keys=False), overrides)
 
 
 def statistics(seed: int = 3) -> Statistics:

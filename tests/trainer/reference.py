@@ -29,10 +29,11 @@ class Reference:
     """Embeds and runs one row at a time."""
 
     def __init__(self, job: Job, model: keras.Model) -> None:
-        self.linear = job.model.backbone.name == "logistic_regression"
         self.weights = {v.path: np.asarray(v.value) for v in model.variables}
         dims = {"topic": 3, "history.place": 2, "hits": 3}
-        self.dims = {n: 1 if self.linear else dims.get(n, 4) for n in ROWS}
+        if job.embedding_of("topic").dim != 3:  # widths are equal
+            dims = {}
+        self.dims = {n: dims.get(n, job.model.embedding_dim or 0) for n in ROWS}
         start: dict[int, int] = {}
         self.offsets = {}
         for name, rows in ROWS.items():
@@ -40,21 +41,23 @@ class Reference:
             self.offsets[name] = start.setdefault(dim, 1)
             start[dim] += rows
 
+    def local_row(self, name: str, value: int) -> int:
+        """Returns the row of a fingerprint or bucket inside its table."""
+        owner = SHARES.get(name, name)
+        if owner in ("topic", "device"):
+            words = vocabularies()[owner].tolist()
+            return words.index(value) + 1 if value in words else 0
+        return value if owner in ("hour", "hits") else value % ROWS[owner]
+
     def vector(self, name: str, value: int) -> Array:
         """Returns the embedding of a fingerprint or bucket; zeros for padding."""
         owner = SHARES.get(name, name)
         dim = self.dims[owner]
         if value == -1:
             return np.zeros(dim)
-        if owner in ("topic", "device"):
-            words = vocabularies()[owner].tolist()
-            row = words.index(value) + 1 if value in words else 0
-        elif owner in ("hour", "hits"):
-            row = value
-        else:
-            row = value % ROWS[owner]
         table = self.weights[f"tables/width_{dim}"]
-        return np.asarray(table[self.offsets[owner] + row], np.float64)
+        row = self.offsets[owner] + self.local_row(name, value)
+        return np.asarray(table[row], np.float64)
 
     def row(self, batch: dict[str, Any], i: int) -> dict[str, Any]:
         """Returns the embedded groups of a row: vectors, numbers, the sequence."""

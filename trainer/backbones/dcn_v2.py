@@ -2,12 +2,12 @@
 
 import keras
 import tensorflow as tf
-from tensorflow_recommenders.layers.feature_interaction.dcn import Cross
 
 from configs.backbones import CrossNetworkV2 as Config
-from trainer.backbones.inputs import flat_inputs, flat_width
+from trainer.backbones.inputs import FlatInputs
+from trainer.layers.cross import build_cross
 from trainer.layers.groups import EmbeddedGroups, GroupsLayout
-from trainer.layers.mlp import MLP, dense
+from trainer.layers.mlp import MLP
 
 __all__ = ["CrossNetworkV2"]
 
@@ -26,17 +26,19 @@ class CrossNetworkV2(keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, config: Config, layout: GroupsLayout, *, seed: int) -> None:
         super().__init__(name="backbone")
-        inputs = flat_width(layout)
+        self._inputs = FlatInputs(layout, config.number_dim, seed=seed)
+        inputs = self._inputs.width
         self._stacked = config.structure == "stacked"
-        self._cross = []
-        for number in range(config.cross_layers):
-            name = f"backbone_cross_{number}"
-            cross = Cross(name=name)
-            # Its own build would name the dense layer by a global counter, and a
-            # checkpoint restores by name.
-            cross._dense = dense(inputs, inputs, name=f"{name}_dense", seed=seed)
-            cross.built = True
-            self._cross.append(cross)
+        self._cross = [
+            build_cross(
+                inputs,
+                rank=config.rank,
+                experts=config.experts,
+                name=f"backbone_cross_{number}",
+                seed=seed,
+            )
+            for number in range(config.cross_layers)
+        ]
         self._mlp = MLP(
             inputs,
             config.hidden,
@@ -49,7 +51,7 @@ class CrossNetworkV2(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, groups: EmbeddedGroups, training: bool = False) -> tf.Tensor:
         """Returns float32 [B, width]."""
-        inputs = flat_inputs(groups)
+        inputs = self._inputs(groups)
         crossed = inputs
         for layer in self._cross:
             crossed = layer(inputs, crossed)

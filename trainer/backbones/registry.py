@@ -6,9 +6,17 @@ import keras
 
 from configs.backbones import Backbone
 from trainer.backbones.dcn_v2 import CrossNetworkV2
+from trainer.backbones.deepfm import DeepFM
 from trainer.backbones.din import DeepInterest
+from trainer.backbones.dnn import DeepNetwork
 from trainer.backbones.flat import Flat
+from trainer.backbones.fm import FactorizationMachine
+from trainer.backbones.fwfm import FieldWeightedFM
+from trainer.backbones.gwpfm import GroupWeightedFM
+from trainer.backbones.ipnn import InnerProductNetwork
 from trainer.backbones.logistic_regression import LogisticRegression
+from trainer.backbones.masknet import MaskNetwork
+from trainer.backbones.wide_deep import WideAndDeep
 from trainer.layers.groups import GroupsLayout
 
 __all__ = ["BACKBONES", "build_backbone"]
@@ -16,7 +24,15 @@ __all__ = ["BACKBONES", "build_backbone"]
 BACKBONES: dict[str, Any] = {
     "logistic_regression": LogisticRegression,
     "flat": Flat,
+    "fm": FactorizationMachine,
+    "fwfm": FieldWeightedFM,
+    "gwpfm": GroupWeightedFM,
+    "dnn": DeepNetwork,
+    "wide_deep": WideAndDeep,
+    "deepfm": DeepFM,
+    "ipnn": InnerProductNetwork,
     "dcn_v2": CrossNetworkV2,
+    "masknet": MaskNetwork,
     "din": DeepInterest,
 }
 
@@ -26,5 +42,6 @@ def build_backbone(
 ) -> keras.layers.Layer:
     """Returns the backbone of a job: a layer from `EmbeddedGroups` to a hidden vector,
     float32 [B, width], with the attributes `width` and `gives_score` (whether that
-    vector is one number, a logit up to a bias)."""
+    vector is one number, a logit up to a bias), and `scores` if its first so many
+    numbers are logits that a head adds to its own."""
     return BACKBONES[config.name](config, layout, seed=seed)
