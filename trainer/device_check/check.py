@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from configs.errors import TrainingError
+from configs.errors import JobError, TrainingError
 from configs.job import Job
 from configs.loading import dump_job, load_job
 from trainer.checkpoint import Checkpoints
@@ -67,8 +67,14 @@ def check_devices(job: Job | None, *, devices: int = 2, steps: int = 50) -> bool
         steps: of training that are compared.
 
     Raises:
+        JobError: if fewer than two devices, or no step, would be compared.
         TrainingError: if a process of the check fails.
     """
+    if devices < 2 or steps < 1:
+        raise JobError(
+            f"{devices} device(s) and {steps} step(s) leave nothing to compare:"
+            " expected --devices of 2 or more, and --steps of 1 or more"
+        )
     with tempfile.TemporaryDirectory(prefix="device-check-") as name:
         folder = Path(name)
         if job is None:
@@ -184,6 +190,9 @@ def _resume_check(file: Path, folder: Path, overrides: list[str]) -> Check:
         f"training.max_steps={_KILLED_STEPS}",
         "training.epochs=1000",
         f"training.checkpoint_every={_CHECKPOINT_EVERY}",
+        # Nothing is to end training earlier, or to spend the time on other things.
+        "training.evaluate_every=null",
+        "training.early_stopping=null",
     ]
     whole, killed = folder / "whole", folder / "killed"
     _run(_training(file, whole, overrides))

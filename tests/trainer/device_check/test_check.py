@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.device_check.check import _comparisons
+from configs.errors import JobError
+from trainer.device_check.check import _comparisons, check_devices
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -45,6 +46,12 @@ def test_a_difference_fails_one_check(tmp_path, key, value):
     assert sum(not check.passed for check in checks) == 1
 
 
+@pytest.mark.parametrize("counts", [{"devices": 1}, {"steps": 0}])
+def test_nothing_to_compare_is_refused(counts):
+    with pytest.raises(JobError, match="nothing to compare"):
+        check_devices(None, **counts)
+
+
 @pytest.mark.slow
 def test_two_logical_devices_pass(tmp_path):
     done = subprocess.run(
@@ -52,10 +59,11 @@ def test_two_logical_devices_pass(tmp_path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "verdict: all devices train what one device trains" in done.stdout
     assert "rows of tables" in done.stdout
     assert "killed after step" in done.stdout
+    assert not done.stderr
