@@ -36,7 +36,8 @@ class Memory:
         tables: embedding tables, on each device.
         slots: of the tables' optimizer, on each device.
         start: what filling the largest table takes besides, on each device.
-        batch: embeddings of a batch and their gradients, on each device.
+        batch: embeddings of a batch and their gradients, on each device; with dense
+            Adam the gradient of the largest table besides.
         input: blocks of examples, on the host.
     """
 
@@ -83,6 +84,7 @@ def memory_of(
     options = job.training.optimizer.embeddings
     slots = len(sparse_optimizer(options).slots)
     by_row = options.name == "rowwise_adagrad"
+    largest = max((dim * n for dim, n in variables), default=0) * _FLOAT
     share = -(-job.training.batch_size // devices)
     held = min(max(job.training.shuffle_block, job.training.batch_size), source.rows)
     per_example = sum(shard.bytes for shard in source.split.shards) / source.rows
@@ -92,8 +94,10 @@ def memory_of(
         slots=sum((1 if by_row else dim) * n for dim, n in variables)
         * (slots * _FLOAT),
         # The random values, and the same with the row of padding before them.
-        start=2 * max((dim * n for dim, n in variables), default=0) * _FLOAT,
-        batch=share * _values_of_a_row(job, source) * (_PER_EMBEDDING * _FLOAT),
+        start=2 * largest,
+        batch=share * _values_of_a_row(job, source) * (_PER_EMBEDDING * _FLOAT)
+        # This one makes the gradient of a whole table.
+        + (largest if options.name == "adam" else 0),
         input=int(_BLOCKS_HELD * held * per_example),
     )
 

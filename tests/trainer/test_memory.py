@@ -46,6 +46,13 @@ def test_batch_and_blocks(tmp_path):
     for devices, share in ((1, 30), (4, 8)):
         memory = memory_of(job, vocabularies, source, devices)
         assert memory.batch == share * 9 * 4 * 3 * 4
+    dense = small_job(
+        tmp_path,
+        "training.batch_size=30",
+        "training.optimizer.embeddings.name=adam",
+    )
+    more = memory_of(dense, vocabularies, source, 4)
+    assert more.batch - memory.batch == more.start // 2 > 0
     size = sum(shard.bytes for shard in source.split.shards)
     assert memory.input == int(4 * 75 * size / 150)
 
