@@ -19,7 +19,8 @@ def profiled_steps(text: str) -> tuple[int, int]:
         JobError: if that is not two numbers in order.
     """
     first, _, last = text.partition(":")
-    if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
+    numbers = first.isdecimal() and last.isdecimal()
+    if not (numbers and 1 <= int(first) <= int(last)):
         raise JobError(
             f"--profile {text!r} does not name steps: expected FIRST:LAST, counted from"
             f" 1 where this process begins, such as 10:20"

@@ -13,7 +13,9 @@ def test_steps_are_read():
     assert profiled_steps("4:4") == (4, 4)
 
 
-@pytest.mark.parametrize("text", ["", "3", "0:4", "5:3", "a:b", "-1:3", "1:2:3"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "0:4", "5:3", "a:b", "-1:3", "1:2:3", "\u00b2:3"]
+)
 def test_other_steps_are_refused(text):
     with pytest.raises(JobError, match="FIRST:LAST"):
         profiled_steps(text)
