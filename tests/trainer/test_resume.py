@@ -66,7 +66,10 @@ def test_every_step_of_a_small_run(tmp_path, deterministic):
     )
     small_example_set(job)
     prepare_devices(job.training)
-    source = ExampleFiles(job.data.examples, "train", job, batch_size=32, seed=3)
+    # Blocks of 40 rows and batches of 32: most steps begin inside a block.
+    source = ExampleFiles(
+        job.data.examples, "train", job, batch_size=32, seed=3, block=40
+    )
     statistics = read_statistics(job.data.examples)
     vocabularies = make_vocabularies(job, job.data.examples)
     run = Run.create(job, statistics=statistics, vocabularies=vocabularies)

@@ -63,7 +63,7 @@ def shuffled_batches(
     Args:
         folder: of the example set.
         shards: in the order of the epoch.
-        row: rows of the epoch consumed before, a multiple of the batch size.
+        row: rows of the epoch consumed before.
         batch_size: rows of a batch.
         epoch: number of the epoch.
         shuffle: how to shuffle.
