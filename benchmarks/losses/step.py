@@ -23,7 +23,7 @@ WARM_UP = 4
 def compare_steps(folder: Path, pairs: int) -> str:
     """Returns a sentence: medians over `pairs` pairs of steps, and their ratio."""
     write_rows(folder, TOTAL, batches=BATCHES)
-    steps, source = {}, None
+    steps, shares = {}, []
     for loss in ("bce", "combined_pair"):
         job = example_job(folder, TOTAL, f"model.tasks.click.losses=[{{name: {loss}}}]")
         source = ExampleFiles(
@@ -36,13 +36,14 @@ def compare_steps(folder: Path, pairs: int) -> str:
             base_rates=base_rates(job, source.split),
             element_spec=source.element_spec,
         ).step
-    batches = itertools.cycle(list(itertools.islice(source.batches(), BATCHES)))
+        shares = list(itertools.islice(source.batches(), BATCHES))
+    batches = itertools.cycle(shares)
     times: dict[str, list[float]] = {loss: [] for loss in steps}
     for turn in range(pairs + WARM_UP):
-        shares = next(batches)
+        batch = next(batches)
         # Each goes first in every other pair.
         for loss in list(steps)[:: 1 if turn % 2 else -1]:
-            times[loss].append(_seconds(steps[loss], shares))
+            times[loss].append(_seconds(steps[loss], batch))
     bce, ours = (times[loss][WARM_UP:] for loss in ("bce", "combined_pair"))
     ratios = [b / a for a, b in zip(bce, ours, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
