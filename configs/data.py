@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.section import Section
 
@@ -81,3 +81,14 @@ class Data(Section):
     """Folder of the training run: checkpoints, metrics, TensorBoard."""
     models: str
     """Folder under which export publishes versions of the model."""
+
+    @field_validator("run", "models")
+    @classmethod
+    def _check_local(cls, folder: str) -> str:
+        if "://" in folder:
+            # As a local path it would be a folder named after the scheme.
+            raise ValueError(
+                f"{folder} is on no local disk: runs and models are written to local"
+                " folders (mount the store, or copy them there afterwards)"
+            )
+        return folder

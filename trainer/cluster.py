@@ -20,7 +20,7 @@ __all__ = ["ALONE", "VARIABLE", "Cluster", "cluster_from", "tf_config"]
 
 VARIABLE = "TF_CONFIG"
 
-_ADDRESS = re.compile(r".+:\d+")
+_ADDRESS = re.compile(r".+:\d{1,5}")
 
 _EXAMPLE = (
     'such as {"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type":'

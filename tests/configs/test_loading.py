@@ -36,6 +36,7 @@ def test_every_problem_is_listed_with_its_place():
         ("training.batch_size=4096.0", "valid integer"),
         ("training.batch_size=true", "valid integer"),
         ("training.deterministic=1", "valid boolean, got 1"),
+        ("data.run=s3://logs/run", "data.run: s3://logs/run is on no local disk"),
         ("training.optimizer.dense.learning_rate=.inf", "finite number"),
         ("training.optimizer.dense.learning_rate=.nan", "finite number"),
         ("name=2017-10-10", "name: input should be a valid string"),

@@ -40,6 +40,7 @@ WORKER = {"type": "worker", "index": 0}
         (environment({"worker": ["a:1"], "ps": ["b:2"]}, WORKER), "ps"),
         (environment({"worker": ["a"]}, WORKER), "host:port"),
         (environment({"worker": "a:1"}, WORKER), "host:port"),
+        (environment({"worker": ["a:123456"]}, WORKER), "host:port"),
         (environment({"worker": []}, WORKER), "no worker"),
         (environment({"worker": ["a:1", "a:1"]}, WORKER), "twice"),
         (environment({"worker": ["a:1"]}, {"type": "worker", "index": 1}), "one of"),
