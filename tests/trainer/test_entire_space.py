@@ -2,6 +2,7 @@
 
 import math
 from decimal import Decimal, localcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tests.trainer.model_jobs import (
     statistics,
     vocabularies,
 )
+from tests.trainer.test_training_model import run_replicas
 from trainer.base_rates import base_rates
 from trainer.entire_space import EntireSpace, joint_logit
 from trainer.inference import build_inference_model
@@ -270,3 +272,17 @@ def test_a_head_starts_at_the_rate_given_the_label_before() -> None:
     )
     rates = base_rates(small_job(*PRODUCT, SAMPLING), split)
     assert rates == {"click": 20 / 400, "conversion": 5 / 20}
+
+
+@pytest.mark.slow
+def test_replicas_give_the_loss_of_the_product_of_one(project_root: Path) -> None:
+    """Losses of rows that see each other gather all factors of the product."""
+    losses = "[{name: combined_pair}, {name: combined_contrastive, alpha: 0.0}]"
+    tasks = f"{{click: {{}}, conversion: {{entire_space: click, losses: {losses}}}}}"
+    overrides = [
+        PRODUCT[0],
+        SAMPLING,
+        f"model.tasks={tasks}",
+        "model.multi_task={name: mmoe, expert: [5], tower: [4]}",
+    ]
+    run_replicas(project_root, overrides, [5, 12], on=False)

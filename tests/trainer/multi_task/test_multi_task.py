@@ -20,6 +20,7 @@ from tests.trainer.model_jobs import (
 from trainer.inference import InferenceModel, build_inference_model
 from trainer.multi_task.registry import MULTI_TASK
 from trainer.training_model import TrainingModel
+from trainer.variables import named_variables
 
 TASKS = ("click", "conversion")
 BOTH = "model.tasks={click: {}, conversion: {}}"
@@ -159,6 +160,22 @@ def test_parameters_are_as_many_as_the_closed_form_says(name: str) -> None:
     _, multi_task = model.hidden_layers
     found = sum(int(np.prod(v.shape)) for v in multi_task.trainable_variables)
     assert found == count_of(name, model.backbone.width)
+
+
+@ALL
+def test_weights_are_restored_by_names_that_depend_on_the_job_alone(name: str) -> None:
+    job = job_of(name, AFTER, ENTIRE)
+    source, batch = built(job), random_batch(job, 8)
+    sizes = {table: len(values) for table, values in vocabularies().items()}
+    target = build_inference_model(job, vocabulary_sizes=sizes, seed=9)
+    saved, fresh = named_variables(source), named_variables(target)
+    assert list(saved) == list(fresh)
+    assert [v.path for v in source.variables] == [v.path for v in target.variables]
+    assert len({v.path for v in source.variables}) == len(source.variables)
+    for key, variable in fresh.items():
+        variable.assign(saved[key].value)
+    for task, logits in source(batch).items():
+        np.testing.assert_array_equal(target(batch)[task], logits)
 
 
 @ALL
