@@ -18,6 +18,14 @@ from trainer.losses import LOSSES
 from trainer.losses.base import mean_loss
 
 ALL = pytest.mark.parametrize("name", CASES)
+# Where a variant hardly tells more than its loss with the default arguments.
+VARIANTS_SLOW = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if " " in name else name
+        for name in CASES
+    ],
+)
 DEFAULTS = [name for name in CASES if " " not in name]
 # Tiles of pairs depend on the labels, which XLA refuses.
 TILED = ("ranknet", "combined_pair", "combined_contrastive")
@@ -54,7 +62,7 @@ def test_value_is_the_double_loop(name: str, weights: bool, contexts: bool) -> N
     assert close(value, case.expected(batch, **arguments))
 
 
-@ALL
+@VARIANTS_SLOW
 @pytest.mark.parametrize("contexts", [False, True])
 def test_gradient_is_the_central_difference(name: str, contexts: bool) -> None:
     case = CASES[name]
@@ -76,7 +84,7 @@ def test_gradient_is_the_central_difference(name: str, contexts: bool) -> None:
             assert slopes[i] == pytest.approx(expected, rel=1e-4, abs=3e-7)
 
 
-@ALL
+@VARIANTS_SLOW
 @pytest.mark.parametrize("label", [0.0, 1.0])
 @pytest.mark.parametrize("count", [1, 6])
 def test_batches_of_one_label(name: str, label: float, count: int) -> None:
@@ -90,7 +98,7 @@ def test_batches_of_one_label(name: str, label: float, count: int) -> None:
         assert finite(gradients)
 
 
-@ALL
+@VARIANTS_SLOW
 def test_nothing_left_is_zero(name: str) -> None:
     case = CASES[name]
     batch = random_batch(case.loss)
@@ -118,7 +126,7 @@ def test_rows_without_weight_are_no_partners(name: str) -> None:
         assert not np.any(slopes[batch.weights == 0.0])
 
 
-@ALL
+@VARIANTS_SLOW
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_extreme_weights(name: str, scale: float) -> None:
     case = CASES[name]
@@ -129,7 +137,7 @@ def test_extreme_weights(name: str, scale: float) -> None:
     assert finite(gradients)
 
 
-@ALL
+@VARIANTS_SLOW
 @pytest.mark.parametrize("weights", [False, True])
 def test_large_logits(name: str, weights: bool) -> None:
     case = CASES[name]
@@ -149,7 +157,7 @@ def test_large_logits(name: str, weights: bool) -> None:
         assert gradients["logits"][0] > 0.0 > gradients["logits"][1]
 
 
-@ALL
+@VARIANTS_SLOW
 def test_the_end_of_float32(name: str) -> None:
     case = CASES[name]
     batch = random_batch(case.loss, count=5)
@@ -160,7 +168,7 @@ def test_the_end_of_float32(name: str) -> None:
     assert np.isfinite(value) and finite(gradients)
 
 
-@ALL
+@VARIANTS_SLOW
 def test_masked_rows_are_as_if_not_there(name: str) -> None:
     case = CASES[name]
     batch = random_batch(case.loss)
@@ -180,7 +188,7 @@ def test_masked_rows_are_as_if_not_there(name: str) -> None:
     assert not any(np.any(v[:5]) for v in back.values())
 
 
-@ALL
+@VARIANTS_SLOW
 def test_pointwise_terms_alone_scale_with_weights(name: str) -> None:
     case = CASES[name]
     batch = random_batch(case.loss)
@@ -189,7 +197,7 @@ def test_pointwise_terms_alone_scale_with_weights(name: str) -> None:
     assert close(value, once + 7.0 * case.expected_pointwise(batch))
 
 
-@ALL
+@VARIANTS_SLOW
 def test_order_of_rows_does_not_matter(name: str) -> None:
     case = CASES[name]
     batch = random_batch(case.loss, count=20)
@@ -200,7 +208,7 @@ def test_order_of_rows_does_not_matter(name: str) -> None:
     same_gradients(gradients, {k: v[order] for k, v in slopes.items()})
 
 
-@ALL
+@VARIANTS_SLOW
 def test_contexts_are_separate_batches(name: str) -> None:
     case = CASES[name]
     batch = random_batch(case.loss, count=20)
@@ -213,7 +221,7 @@ def test_contexts_are_separate_batches(name: str) -> None:
         assert close(result(loss, batch)[0], np.average(apart, weights=shares))
 
 
-@ALL
+@VARIANTS_SLOW
 def test_one_context_is_the_batch_and_one_each_holds_no_pair(name: str) -> None:
     case = CASES[name]
     batch = random_batch(case.loss)
@@ -229,7 +237,7 @@ def test_one_context_is_the_batch_and_one_each_holds_no_pair(name: str) -> None:
         same_gradients(gradients, {k: np.zeros_like(v) for k, v in slopes.items()})
 
 
-@ALL
+@VARIANTS_SLOW
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
 def test_half_precision_is_computed_as_float32(name: str, dtype: tf.DType) -> None:
     case = CASES[name]
