@@ -29,10 +29,12 @@ _TRAINING_WORDS = {
 """Parts of names that only training-time variables and ops have."""
 
 _TRAINING_OPS = re.compile(
-    r"Assign.*|Resource(Sparse)?Apply.*|Resource(Nd)?Scatter.*|.*Gradient.*"
+    r"Assign.*|Resource(Sparse)?Apply.*|Resource(Nd)?Scatter.*"
+    r"|(?!StopGradient).*Gradient.*"
     r"|(Stateless|Stateful)?(Random|TruncatedNormal|Uniform|Multinomial).*|RngReadAndSkip"
 )
-"""Op types that change variables, differentiate, or drop out."""
+"""Op types that change variables, differentiate, or drop out. StopGradient does
+nothing to a prediction, and is in every layer normalization."""
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _PREFIX = "model_weights/"
