@@ -69,8 +69,16 @@ def preprocess(
 
     Raises:
         DataError: if logs are missing, damaged, or of another form than the job says,
-            too many records are dead, or the example set exists already.
+            too many records are dead, or the example set exists already or is to lie on
+            an object store.
     """
+    if "://" in job.data.examples:
+        # As a local path it would be a folder named after the scheme.
+        raise DataError(
+            f"data.examples: {job.data.examples} is on no local disk. Preprocessing"
+            " writes to a local folder: name one here, copy it to the store, and name"
+            " the store in the job that trains"
+        )
     target = Path(job.data.examples)
     with publish_folder(target, overwrite=overwrite, mark=MANIFEST_FILE) as folder:
         logs = _inspect(job)

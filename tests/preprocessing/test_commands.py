@@ -192,3 +192,9 @@ def test_times_in_another_unit_are_warned_about(job_file: Path, capsys: Any) -> 
     )
     assert main(["run", str(job_file)]) == 0
     assert "look like another unit: set ids.time.unit" in capsys.readouterr().err
+
+
+def test_an_object_store_is_no_place_to_write(job_file: Path, capsys: Any) -> None:
+    where = "data.examples=s3://logs/examples"
+    error = _fails(capsys, "run", job_file, "--set", where)
+    assert "s3://logs/examples is on no local disk" in error
