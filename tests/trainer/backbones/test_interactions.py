@@ -15,6 +15,7 @@ from tests.trainer.model_jobs import (
     vocabularies,
 )
 from trainer.inference import build_inference_model
+from trainer.training_model import TrainingModel
 
 DEEP = "hidden: [8, 6]"
 PARTS = (
@@ -170,3 +171,32 @@ def test_a_score_enters_the_fresh_logit_as_it_is(name, head):
         for h in (hidden, without)
     )
     np.testing.assert_allclose(logits - others, hidden[:, 0], rtol=1e-4, atol=1e-5)
+
+
+FORMS = ["deepfm", "wide_deep", "ipnn", "mixture", "low_rank", "masknet", "dnn"]
+
+
+def losses_and_gradients(name, *overrides):
+    job = even_job(BACKBONES[name], 4, *overrides)
+    inference = build_inference_model(
+        job, statistics=statistics(), vocabularies=vocabularies()
+    )
+    model = TrainingModel(inference, job)
+    variables = [v.value for v in [*model.table_variables, *model.dense_variables]]
+    with tf.GradientTape() as tape:
+        loss = model.compute_losses(random_batch(job, 64), training=True)["loss"]
+    gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
+    return float(loss), np.concatenate([g.numpy().ravel() for g in gradients])
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_lower_precision_and_compilation_change_next_to_nothing(name):
+    loss, gradients = losses_and_gradients(name)
+    rounded, others = losses_and_gradients(name, "training.precision=bfloat16")
+    assert rounded != loss
+    assert rounded == pytest.approx(loss, rel=0.05)
+    assert others.dtype == np.float32
+    assert np.linalg.norm(others - gradients) < 0.2 * np.linalg.norm(gradients)
+    compiled, others = losses_and_gradients(name, "training.jit_compile=true")
+    assert compiled == pytest.approx(loss, rel=1e-4)
+    assert np.linalg.norm(others - gradients) < 1e-3 * np.linalg.norm(gradients)
