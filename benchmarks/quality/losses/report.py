@@ -126,6 +126,8 @@ def _draw(folder: Path, losses: Sequence[str]) -> None:
         for axis, name in zip(axes, ("training_bce", "unseen_bce"), strict=True):
             axis.plot(steps, _smooth(curves[name]), label=loss)
             axis.set(xlabel="step", title=name.replace("_bce", " rows"))
+            if loss == _BASELINE:  # Losses that are not calibrated may lie above.
+                axis.set_ylim(*_limits(curves["training_bce"], curves["unseen_bce"]))
     axes[0].set_ylabel("cross-entropy")
     axes[1].legend(fontsize="small")
     _save(figure, folder / "bce.png")
@@ -140,7 +142,10 @@ def _draw(folder: Path, losses: Sequence[str]) -> None:
                 steps, curves["no_click_gradient"], label=f"{loss}, logit of no click"
             )
     axis.set(
-        yscale="log", xlabel="step", ylabel="mean |d loss / d logit| of negative rows"
+        yscale="log",
+        ylim=(1e-8, None),
+        xlabel="step",
+        ylabel="mean |d loss / d logit| of negative rows",
     )
     axis.legend(fontsize="small")
     _save(figure, folder / "gradients.png")
@@ -155,6 +160,11 @@ def _curves(folder: Path, loss: str) -> tuple[Array, dict[str, Array]]:
     return np.array(runs[0]["step"]), {
         name: np.mean([run[name] for run in runs], axis=0) for name in names
     }
+
+
+def _limits(*curves: Array) -> tuple[float, float]:
+    values = np.concatenate([_smooth(curve) for curve in curves])
+    return 0.98 * float(values.min()), 1.04 * float(values.max())
 
 
 def _smooth(values: Array, width: int = 5) -> Array:
