@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from configs import TrainingError
+from configs.backbones import FactorizationMachine
 from configs.manifest import read_statistics
 from tests.trainer.example_sets import small_example_set, small_job
 from trainer.assembly import assemble
@@ -19,9 +20,15 @@ def source_of(job):
     return ExampleFiles(job.data.examples, "train", job, batch_size=16, seed=1)
 
 
+@pytest.mark.parametrize("backbone", ["dcn_v2", "deepfm"])
 @pytest.mark.parametrize("name", ["lazy_adam", "rowwise_adagrad", "ftrl", "sgd"])
-def test_tables_and_slots_are_those_of_the_model(tmp_path, name):
-    job = small_job(tmp_path, f"training.optimizer.embeddings.name={name}")
+def test_tables_and_slots_are_those_of_the_model(tmp_path, name, backbone):
+    """A DeepFM has first-order weights besides."""
+    job = small_job(
+        tmp_path,
+        f"training.optimizer.embeddings.name={name}",
+        f"model.backbone={{name: {backbone}}}",
+    )
     small_example_set(job)
     vocabularies, source = make_vocabularies(job, job.data.examples), source_of(job)
     memory = memory_of(job, vocabularies, source, 1)
@@ -46,6 +53,9 @@ def test_batch_and_blocks(tmp_path):
     for devices, share in ((1, 30), (4, 8)):
         memory = memory_of(job, vocabularies, source, devices)
         assert memory.batch == share * 9 * 4 * 3 * 4
+    wide = job.model.model_copy(update={"backbone": FactorizationMachine(name="fm")})
+    job = job.model_copy(update={"model": wide})
+    assert memory_of(job, vocabularies, source, 1).batch == 30 * 9 * (4 + 1) * 3 * 4
     dense = small_job(
         tmp_path,
         "training.batch_size=30",
