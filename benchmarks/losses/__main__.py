@@ -32,7 +32,7 @@ HEAD = """# Losses: time, memory and error
 
 Written by `python -m benchmarks.losses`. Forward and backward of the loss alone, median
 time of a call and peak memory beyond what was in use before the batch. A dash: the
-matrix would be larger than 300 MiB, or does not depend on the click rate and was
+matrix would be larger than 1,100 MiB, or does not depend on the click rate and was
 measured at the largest alone. InfoNCE is over the clicked rows, with vectors of 32.
 """
 

@@ -15,7 +15,7 @@ __all__ = ["BATCHES", "RATES", "measure"]
 
 BATCHES = (4_096, 16_384, 65_536)
 RATES = (0.001, 0.02, 0.25)
-LARGEST_MATRIX = 300.0
+LARGEST_MATRIX = 1_100.0
 """MiB. A variant that would need more is left out: it makes about four of them."""
 SECONDS = 1.0
 """Each batch is repeated for so long, and 3 times at the least."""
