@@ -20,7 +20,7 @@ def joint_logit(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     this logit is -log p and -log(1 - p) of the product in their stable form.
     """
     terms = tf.stack([-first, -second, -(first + second)], axis=-1)
-    # tf.reduce_logsumexp stops a gradient, an op that an export may not have.
+    # As tf.reduce_logsumexp, without the StopGradient in it.
     largest = tf.reduce_max(terms, axis=-1, keepdims=True)
     total = tf.reduce_sum(tf.exp(terms - largest), axis=-1)
     return -(largest[..., 0] + tf.math.log(total))
