@@ -52,7 +52,7 @@ def log_losses(logits: Array, labels: Array) -> Array:
 
 
 def paired_bootstrap(
-    values: Sequence[Array], *, replicates: int = 500, seed: int = 0
+    values: Sequence[Array], *, replicates: int = 200, seed: int = 0
 ) -> NDArray[np.float64]:
     """Returns means of `values` under resampled rows, [replicates, len(values)].
 
