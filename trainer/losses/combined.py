@@ -1,6 +1,6 @@
 """What the combined losses share: a pointwise and a ranking term, mixed."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -20,17 +20,20 @@ class Combined(Loss):
         alpha: share of the pointwise term, from 0 to 1.
         beta: weight of positives in the pointwise term alone; ranking terms see
             positives and negatives as they are.
+        name: `default_name` of the class, unless given.
     """
+
+    default_name: ClassVar[str]
 
     def __init__(
         self,
         alpha: float = 0.9,
         beta: float = 1.0,
         *,
-        name: str = "combined",
+        name: str | None = None,
         **arguments: Any,
     ) -> None:
-        super().__init__(name=name, **arguments)
+        super().__init__(name=name or self.default_name, **arguments)
         if not 0.0 <= alpha <= 1.0:
             raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
         self.alpha = alpha

@@ -40,6 +40,7 @@ class CombinedContrastive(Combined):
         temperature: t, at least 0.003.
     """
 
+    default_name: ClassVar[str] = "combined_contrastive"
     extras: ClassVar[tuple[str, ...]] = ("hidden",)
     takes_own: ClassVar[bool] = True
 
@@ -49,7 +50,7 @@ class CombinedContrastive(Combined):
         beta: float = 1.0,
         temperature: float = 0.1,
         *,
-        name: str = "combined_contrastive",
+        name: str | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(alpha, beta, name=name, **arguments)

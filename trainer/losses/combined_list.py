@@ -1,6 +1,6 @@
 """Combined-List: cross-entropy and ListNet together (Yan et al. 2022)."""
 
-from typing import Any
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
@@ -27,15 +27,7 @@ class CombinedList(Combined):
         beta: weight of positives in the cross-entropy.
     """
 
-    def __init__(
-        self,
-        alpha: float = 0.9,
-        beta: float = 1.0,
-        *,
-        name: str = "combined_list",
-        **arguments: Any,
-    ) -> None:
-        super().__init__(alpha, beta, name=name, **arguments)
+    default_name: ClassVar[str] = "combined_list"
 
     def ranking(
         self,

@@ -1,6 +1,6 @@
 """Combined-Pair: cross-entropy and RankNet together (KDD 2024, eq. 4)."""
 
-from typing import Any
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
@@ -24,16 +24,7 @@ class CombinedPair(Combined):
         beta: weight of positives in the cross-entropy.
     """
 
-    def __init__(
-        self,
-        alpha: float = 0.9,
-        beta: float = 1.0,
-        *,
-        name: str = "combined_pair",
-        **arguments: Any,
-    ) -> None:
-        super().__init__(alpha, beta, name=name, **arguments)
-        self._ranknet = RankNet()
+    default_name: ClassVar[str] = "combined_pair"
 
     def ranking(
         self,
@@ -45,6 +36,6 @@ class CombinedPair(Combined):
         contexts: tf.Tensor | None,
     ) -> tf.Tensor:
         """Returns RankNet."""
-        return self._ranknet.per_example(
+        return RankNet().per_example(
             logits, labels, weights=weights, mask=mask, contexts=contexts
         )

@@ -1,6 +1,6 @@
 """JRC: joint optimization of ranking and calibration (Sheng et al. 2023)."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
@@ -31,17 +31,8 @@ class JointRankingCalibration(Combined):
         beta: weight of positives in L_clf.
     """
 
+    default_name: ClassVar[str] = "jrc"
     two_logits: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        alpha: float = 0.9,
-        beta: float = 1.0,
-        *,
-        name: str = "jrc",
-        **arguments: Any,
-    ) -> None:
-        super().__init__(alpha, beta, name=name, **arguments)
 
     def pointwise(
         self,

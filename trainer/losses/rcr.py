@@ -1,6 +1,6 @@
 """RCR: a list-wise loss that agrees with cross-entropy (Bai et al. 2023)."""
 
-from typing import Any
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
@@ -28,15 +28,7 @@ class RegressionCompatibleRanking(Combined):
         beta: weight of positives in the cross-entropy.
     """
 
-    def __init__(
-        self,
-        alpha: float = 0.9,
-        beta: float = 1.0,
-        *,
-        name: str = "rcr",
-        **arguments: Any,
-    ) -> None:
-        super().__init__(alpha, beta, name=name, **arguments)
+    default_name: ClassVar[str] = "rcr"
 
     def ranking(
         self,
