@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import tensorflow as tf
 from configs.job import Job
 from configs.layout import layout_of
 from preprocessing.run import preprocess
-from serving import export_verify
 from serving.export import export_model
 from serving.predict import predict_file
 from tests.preprocessing.making_jobs import random_logs, small_job, write_logs
@@ -64,20 +62,10 @@ def test_metrics_are_given_for_each_task_and_its_truth(job: Job) -> None:
     assert report["conversion_given_click"]["truth"]["predicted_rate"] > rate
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_the_export_serves_each_task_and_the_condition(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Job, tmp_path: Path
 ) -> None:
-    def verify(folder: Path, job: Job, checkpoint: str, *, compare: bool) -> Any:
-        """In this process, which saves the start of another one."""
-        return export_verify.verify(
-            folder,
-            run=job.data.run,
-            checkpoint=checkpoint,
-            examples=job.data.examples if compare else None,
-            tolerance=job.export.tolerance,
-        )
-
-    monkeypatch.setattr("serving.export._verify", verify)
     exported = export_model(job)
     assert exported.report["golden"]["rows"] == 20
     names = exported.report["variables"]["names"]

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from configs import DataError
 from configs.job import Job
 from configs.layout import layout_of
 from preprocessing.run import preprocess
-from serving import export_verify
 from serving.export import export_model
 from serving.predict import predict_file
 from tests.preprocessing.making_jobs import random_logs, small_job, write_logs
@@ -71,20 +69,8 @@ def test_training_logs_how_many_sessions_hold_pairs(job: Job) -> None:
     assert 0.0 < report["tasks"]["click"]["log_loss"] < 2.0
 
 
-def test_the_export_serves_one_probability(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def verify(folder: Path, job: Job, checkpoint: str, *, compare: bool) -> Any:
-        """In this process, which saves the start of another one."""
-        return export_verify.verify(
-            folder,
-            run=job.data.run,
-            checkpoint=checkpoint,
-            examples=job.data.examples if compare else None,
-            tolerance=job.export.tolerance,
-        )
-
-    monkeypatch.setattr("serving.export._verify", verify)
+@pytest.mark.usefixtures("verified_here")
+def test_the_export_serves_one_probability(job: Job, tmp_path: Path) -> None:
     exported = export_model(job)
     assert exported.report["golden"]["rows"] == 20
     golden = Path(job.data.examples) / "golden"
