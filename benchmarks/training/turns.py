@@ -2,8 +2,8 @@
 
 Only the standard library is imported here, because rivals run this file in environments
 of their own. A worker's loop calls `Turns.step_done` after each step. Messages are
-lines of JSON: orders on standard input, answers on what standard output was before
-everything else was sent to standard error.
+lines of JSON: orders on standard input, answers on a pipe of their own, because a
+library may print what it likes on standard output.
 """
 
 import json
@@ -14,7 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["WARM_UP", "Turns", "cpu_seconds", "peak_mebibytes"]
+__all__ = ["ANSWERS", "WARM_UP", "Turns", "cpu_seconds", "peak_mebibytes"]
+
+ANSWERS = "BENCHMARK_ANSWERS"
+"""The environment variable with the descriptor that answers are written to."""
 
 WARM_UP = 4
 """Steps before the first turn: tracing, first touches of memory, filling of queues."""
@@ -36,8 +39,7 @@ class Turns:
         synchronize: Callable[[], object] = lambda: None,
         warm_up: int = WARM_UP,
     ) -> None:
-        self._answers = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # progress bars must not be taken for answers
+        self._answers = os.fdopen(int(os.environ[ANSWERS]), "w")
         self._versions = versions
         self._synchronize = synchronize
         self._warm_up = warm_up

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.training.environments import python_of
+from benchmarks.training.turns import ANSWERS
 
 __all__ = ["SYSTEMS", "Measured", "System", "Worker", "interleave"]
 
@@ -115,7 +116,9 @@ class Worker:
         command += ["--folder", str(folder), "--total", str(total), *system.options]
         command += ["--cached"] if cached else []
         self._log = folder / f"{system.module}.log"
+        reading, writing = os.pipe()
         environment = os.environ | {
+            ANSWERS: str(writing),
             "PYTHONPATH": str(_ROOT),
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "-1",
@@ -125,12 +128,15 @@ class Worker:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=log,
                 stderr=log,
+                pass_fds=(writing,),
                 text=True,
                 cwd=_ROOT,
                 env=environment,
             )
+        os.close(writing)  # so that its end is the end of the answers
+        self._answers = os.fdopen(reading)
         # Its warm-up would disturb the turns of others.
         self.versions: dict[str, str] = self._answer()["versions"]
 
@@ -144,9 +150,7 @@ class Worker:
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        if self._process.stdout is None:
-            raise RuntimeError("the worker has no standard output")
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             end = "\n".join(self._log.read_text().splitlines()[-20:])
             code = self._process.wait()
@@ -165,6 +169,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._answers.close()
 
 
 def interleave(
