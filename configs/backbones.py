@@ -46,6 +46,11 @@ class BackboneSection(Section):
     first_order: ClassVar[bool] = False
     equal_widths: ClassVar[bool] = False
 
+    @property
+    def further_sets(self) -> list[int]:
+        """The widths of further sets of embeddings, beside those of the features."""
+        return []
+
 
 class LogisticRegression(BackboneSection):
     """A weight for each value of each feature: every embedding must have dim 1."""

@@ -79,8 +79,10 @@ def memory_of(
     for table in tables.values():
         rows[table.dim] = rows.get(table.dim, 1) + table.rows
     variables = list(rows.items())
+    all_rows = 1 + sum(table.rows for table in tables.values())
     if job.model.backbone.first_order:
-        variables.append((1, 1 + sum(table.rows for table in tables.values())))
+        variables.append((1, all_rows))
+    variables += [(dim, all_rows) for dim in job.model.backbone.further_sets]
     options = job.training.optimizer.embeddings
     slots = len(sparse_optimizer(options).slots)
     by_row = options.name == "rowwise_adagrad"
@@ -104,14 +106,15 @@ def memory_of(
 
 def _values_of_a_row(job: Job, source: ExampleFiles) -> int:
     """Returns the values of all embeddings and first-order weights of an example."""
-    values = 0
+    values, backbone = 0, job.model.backbone
+    more = backbone.first_order + sum(backbone.further_sets)
     for name, _ in embedded_features(job.features):
         feature, _, field = name.partition(".")
         ids = source.layout.multi_valued.get(name, 1)
         if field:
             ids = source.layout.sequences[feature].max_length
         width = job.embedding_of(name).dim or 0
-        values += ids * (width + job.model.backbone.first_order)
+        values += ids * (width + more)
     return values
 
 

@@ -1,6 +1,7 @@
 """From encoded features to embedded groups."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -72,6 +73,11 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
         self._table_specs = tables_of(job, vocabulary_sizes)
         self._table_of = _table_names(job)
         self._columns = _columns(job, self._table_of, self._table_specs)
+        further = job.model.backbone.further_sets
+        self._widths = [
+            {name: self._table_specs[t].dim for name, t in self._table_of.items()},
+            *(dict.fromkeys(self._table_of, dim) for dim in further),
+        ]
         self.tables = FusedTables(
             self._table_specs,
             self._blocks(),
@@ -79,6 +85,7 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
             initial_stddev=job.training.embedding_initial_stddev,
             seed=seed,
             first_order=job.model.backbone.first_order,
+            further=further,
         )
         known = None if statistics is None else statistics.numeric
         self._number_names, inputs = _numeric_inputs(job)
@@ -89,27 +96,34 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
             name: NumericTransform(fields, statistics=known, name=f"numeric_{name}")
             for name, fields in _sequence_numbers(job).items()
         }
-        self.layout = self._layout(job)
+        first, *others = (self._layout(job, widths) for widths in self._widths)
+        self.layout = replace(first, further=tuple(others))
         self.built = True
 
     def call(self, features: dict[str, tf.Tensor]) -> EmbeddedGroups:
         """Embeds encoded features (keys and shapes: `configs.layout`)."""
-        vectors, weights = self.tables(self._ids(features))
+        found = self.tables(self._ids(features))
         first_order = None
-        if weights:
-            first_order = first_order_sum(weights, features, self._features)
-        return EmbeddedGroups(
-            embeddings={
-                group: self._group(group, vectors, features)
-                for group in self.layout.groups
-            },
-            numeric=self._numeric(features),
-            sequences={
-                name: self._sequence(name, vectors, features)
-                for name in self._order.sequences
-            },
-            first_order=first_order,
+        if found.weights:
+            first_order = first_order_sum(found.weights, features, self._features)
+        numeric = self._numeric(features)
+        first, *further = (
+            EmbeddedGroups(
+                embeddings={
+                    group: self._group(group, vectors, features, widths)
+                    for group in self.layout.groups
+                },
+                numeric=numeric,
+                sequences={
+                    name: self._sequence(name, vectors, features)
+                    for name in self._order.sequences
+                },
+            )
+            for vectors, widths in zip(
+                [found.vectors, *found.further], self._widths, strict=True
+            )
         )
+        return first._replace(first_order=first_order, further=tuple(further))
 
     # What is looked up.
 
@@ -157,10 +171,11 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
 
     # What comes out.
 
-    def _layout(self, job: Job) -> GroupsLayout:
+    def _layout(self, job: Job, widths: Mapping[str, int]) -> GroupsLayout:
         groups: dict[str, int] = {}
         spans: dict[str, Span] = {}
-        for name, group, width in self._embedded():
+        for name, group in self._embedded():
+            width = widths[name]
             start = groups.setdefault(group, 0)
             groups[group] = start + width
             spans[name] = Span(group, start, start + width)
@@ -171,7 +186,8 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
             numeric=sum(c.width for c in columns),
             numeric_columns=columns,
             sequences={
-                name: self._sequence_widths(job, name) for name in self._order.sequences
+                name: self._sequence_widths(job, name, widths)
+                for name in self._order.sequences
             },
         )
 
@@ -187,23 +203,22 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
             group = self._features[name].group
             yield NumericColumns(name, group, length, dense=True)
 
-    def _embedded(self) -> list[tuple[str, str, int]]:
-        """Name, group and width of each embedded feature, in order of the columns."""
+    def _embedded(self) -> list[tuple[str, str]]:
+        """Name and group of each embedded feature, in order of the columns."""
         found = [
-            (name, key.partition("/")[0], self._width(name))
+            (name, key.partition("/")[0])
             for key, names in self._columns.items()
             for name in names
         ]
         for name in self._order.multi_valued:
             feature = self._features[name]
             if isinstance(feature, MultiValuedFeature):
-                found.append((name, feature.group, self._width(name)))
+                found.append((name, feature.group))
         return found
 
-    def _width(self, name: str) -> int:
-        return self._table_specs[self._table_of[name]].dim
-
-    def _sequence_widths(self, job: Job, name: str) -> SequenceWidths:
+    def _sequence_widths(
+        self, job: Job, name: str, widths: Mapping[str, int]
+    ) -> SequenceWidths:
         sequence = self._order.sequences[name]
         items: dict[str, str] = {}
         for feature, definition in job.features.items():
@@ -212,18 +227,22 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
                     items.setdefault(self._table_of[feature], feature)
         tables = {f: self._table_of[f"{name}.{f}"] for f in sequence.categorical}
         return SequenceWidths(
-            fields={f: self._table_specs[table].dim for f, table in tables.items()},
+            fields={f: widths[f"{name}.{f}"] for f in tables},
             numeric=len(sequence.numeric),
             item_fields={f: items[t] for f, t in tables.items() if t in items},
         )
 
     def _group(
-        self, group: str, vectors: dict[str, tf.Tensor], features: dict[str, tf.Tensor]
+        self,
+        group: str,
+        vectors: dict[str, tf.Tensor],
+        features: dict[str, tf.Tensor],
+        widths: Mapping[str, int],
     ) -> tf.Tensor:
         parts = []
         for key, names in self._columns.items():
             if key.partition("/")[0] == group:
-                width = sum(self._width(name) for name in names)
+                width = sum(widths[name] for name in names)
                 parts.append(tf.reshape(vectors[key], (-1, width)))
         for name in self._order.multi_valued:
             feature = self._features[name]

@@ -49,12 +49,15 @@ class EmbeddedGroups(NamedTuple):
         first_order: float32 [B, 1], the sum of the weights that single values have
             beside their embeddings: pooled where embeddings are, mean-pooled over
             sequences. None if the backbone needs none.
+        further: the same features in each further set of embeddings; `numeric` and
+            the numbers of sequences are the same in all.
     """
 
     embeddings: dict[str, tf.Tensor]
     numeric: tf.Tensor
     sequences: dict[str, EmbeddedSequence]
     first_order: tf.Tensor | None = None
+    further: "tuple[EmbeddedGroups, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class GroupsLayout:
         numeric: width of `EmbeddedGroups.numeric`.
         numeric_columns: what these columns are, in their order.
         sequences: by feature name.
+        further: of `EmbeddedGroups.further`.
     """
 
     groups: dict[str, int]
@@ -120,6 +124,7 @@ class GroupsLayout:
     numeric: int
     numeric_columns: tuple[NumericColumns, ...]
     sequences: dict[str, SequenceWidths]
+    further: "tuple[GroupsLayout, ...]" = ()
 
     @property
     def width(self) -> int:

@@ -64,10 +64,12 @@ class Found(NamedTuple):
         vectors: float32 [B, k, d]; zeros where the id is `PADDING`.
         weights: float32 [B, k], the first-order weights; likewise. Empty if the tables
             have none.
+        further: vectors of each further set, as `vectors`.
     """
 
     vectors: dict[str, tf.Tensor]
     weights: dict[str, tf.Tensor]
+    further: tuple[dict[str, tf.Tensor], ...] = ()
 
 
 def table_inputs(job: Job) -> dict[str, list[str]]:
@@ -130,6 +132,9 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
     first-order weight. All of these are one variable more, `first_order`, of the shape
     `[1 + rows of all tables, 1]`: inputs that share a table share these weights too.
 
+    Others have several embeddings of each value. Each further set of them is one
+    variable, `set_2`, `set_3`, ..., of the shape `[1 + rows of all tables, its width]`.
+
     Args:
         tables: all tables by name.
         blocks: what is looked up, in one gather for each width.
@@ -138,6 +143,7 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
         initial_stddev: of the normal distribution that new rows are drawn from.
         seed: of that distribution.
         first_order: whether there are first-order weights.
+        further: the width of each further set.
     """
 
     def __init__(
@@ -149,6 +155,7 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
         initial_stddev: float,
         seed: int,
         first_order: bool = False,
+        further: Sequence[int] = (),
         name: str = "tables",
     ) -> None:
         super().__init__(name=name)
@@ -156,7 +163,7 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
         self._blocks = tuple(blocks)
         self._offsets, total = _offsets(tables.values())
         all_rows = 1 + sum(table.rows for table in tables.values())
-        most = all_rows if first_order else max(total.values())
+        most = all_rows if first_order or further else max(total.values())
         self._row_dtype = tf.int32 if most < 2**31 else tf.int64
         self._fused = {
             dim: self.add_weight(
@@ -166,15 +173,24 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
             )
             for dim, rows in total.items()
         }
+        self._places = _places(tables.values())
         self._first_order: keras.Variable | None = None
         if first_order:
-            self._places = _places(tables.values())
             # No width is 0: the numbers drawn are those of no other variable.
             self._first_order = self.add_weight(
                 name="first_order",
                 shape=(all_rows, 1),
                 initializer=_initializer(initial_stddev, seed, 0),
             )
+        # Nor is it negative.
+        self._further = [
+            self.add_weight(
+                name=f"set_{number}",
+                shape=(all_rows, dim),
+                initializer=_initializer(initial_stddev, seed, -number),
+            )
+            for number, dim in enumerate(further, start=2)
+        ]
         self._vocabularies = {
             table.name: self._add_vocabulary(table, vocabularies)
             for table in tables.values()
@@ -184,9 +200,10 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
 
     @property
     def table_variables(self) -> list[keras.Variable]:
-        """The fused variables, in order of first use; first-order weights last."""
+        """The fused variables, in order of first use; then first-order weights, and
+        the further sets."""
         first_order = [] if self._first_order is None else [self._first_order]
-        return [*self._fused.values(), *first_order]
+        return [*self._fused.values(), *first_order, *self._further]
 
     @property
     def vocabulary_sizes(self) -> dict[str, int]:
@@ -216,7 +233,11 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
                 self._first_order, self._blocks, self._places, local, ids
             )
             weights = {name: values[:, :, 0] for name, values in weights.items()}
-        return Found(vectors, weights)
+        further = tuple(
+            self._look_up(variable, self._blocks, self._places, local, ids)
+            for variable in self._further
+        )
+        return Found(vectors, weights, further)
 
     def _look_up(
         self,
@@ -339,9 +360,9 @@ def _places(tables: Iterable[Table]) -> dict[str, int]:
     return places
 
 
-def _initializer(stddev: float, seed: int, dim: int) -> Any:
+def _initializer(stddev: float, seed: int, number: int) -> Any:
     def initialize(shape: tuple[int, ...], dtype: Any) -> tf.Tensor:
-        seeds = (derived_seed(seed, "tables"), dim)
+        seeds = (derived_seed(seed, "tables"), number)
         values = tf.random.stateless_normal(
             (shape[0] - 1, shape[1]), seeds, stddev=stddev, dtype=dtype
         )
