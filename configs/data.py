@@ -6,7 +6,20 @@ from pydantic import Field, field_validator, model_validator
 
 from configs.section import Section
 
-__all__ = ["Data", "EventLog", "Identifiers", "LogFiles", "TimeColumn", "TimeUnit"]
+__all__ = [
+    "ROW_NUMBER",
+    "Data",
+    "EventLog",
+    "Identifiers",
+    "LogFiles",
+    "TimeColumn",
+    "TimeUnit",
+]
+
+ROW_NUMBER = "$row"
+"""Stands for a column that logs without ids or times lack. As an id it is the file's
+path and the number of the record in it; as a time the number of the record in ms, with
+a thousand million for each file of the log before."""
 
 TimeUnit = Literal["s", "ms", "us", "ns", "iso"]
 """Unit of a time column; `iso` is ISO 8601 text (UTC unless it names an offset)."""
@@ -45,7 +58,7 @@ class EventLog(LogFiles):
 
     event: str
     """Column with the event's own id; of several records with one id the earliest
-    counts."""
+    counts. `$row` (the number of the record) where the log has none."""
     key: str
     """Column that names what the event answers: the id of the impression, or with
     `joins: click` (say) the id of an event of that label's log."""
@@ -58,8 +71,10 @@ class Identifiers(Section):
     """The columns of the impression log that identify a row."""
 
     event: str
-    """Unique id of the impression; of several rows with one id the earliest counts."""
+    """Unique id of the impression; of several rows with one id the earliest counts.
+    `$row` (the number of the record) where the log has none."""
     time: TimeColumn
+    """`$row` where the log has none: then there are no windows, and no true times."""
     user: str | None = None
     """Groups rows for GAUC; UIM takes the same user as the same."""
     item: str | None = None

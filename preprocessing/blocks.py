@@ -6,7 +6,7 @@ break inside quotes cannot be told from one between records without reading it a
 """
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ class Block:
         columns: of a CSV or TSV file.
         skip_header: whether the block starts with a header line.
         quoted: whether a CSV block may hold quotes.
+        first_row: number of its first record in the file, where these are counted.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Block:
     columns: tuple[str, ...] = ()
     skip_header: bool = False
     quoted: bool = True
+    first_row: int = 0
 
     @property
     def is_range(self) -> bool:
@@ -50,7 +52,10 @@ class Block:
 
 
 def plan_blocks(
-    files: list[LogFile], headers: dict[str, tuple[str, ...]], block_bytes: int
+    files: list[LogFile],
+    headers: dict[str, tuple[str, ...]],
+    block_bytes: int,
+    numbered: Collection[str] = (),
 ) -> list[Block]:
     """Cuts files into blocks of about `block_bytes` bytes.
 
@@ -58,10 +63,13 @@ def plan_blocks(
         files: of all logs.
         headers: column names of CSV and TSV files, by path.
         block_bytes: size to aim at; lines are never cut.
+        numbered: names of the logs whose records are numbered: lines of their files
+            stay together.
     """
     blocks: list[Block] = []
     for file in files:
-        for part in _parts(file, headers.get(file.path, ()), block_bytes):
+        whole = file.log in numbered
+        for part in _parts(file, headers.get(file.path, ()), block_bytes, whole):
             blocks.append(Block(number=len(blocks), file=file, **part))
     return blocks
 
@@ -88,19 +96,20 @@ def parquet_file(path: str) -> pq.ParquetFile:
 
 
 def _parts(
-    file: LogFile, columns: tuple[str, ...], block_bytes: int
+    file: LogFile, columns: tuple[str, ...], block_bytes: int, whole: bool
 ) -> Iterator[dict[str, Any]]:
     if file.format == "parquet":
-        for groups in _row_groups(file.path, block_bytes):
-            yield {"row_groups": groups}
+        for groups, first_row in _row_groups(file.path, block_bytes):
+            yield {"row_groups": groups, "first_row": first_row}
         return
     has_header = file.format != "jsonl" and file.columns is None
     common: dict[str, Any] = {"columns": columns}
-    if file.compression != "none":
+    if file.compression != "none" or (whole and file.format != "csv"):
         yield {**common, "skip_header": has_header}
         return
-    if file.format == "csv" and file_has_quotes(file.path):
-        yield {**common, "skip_header": has_header}
+    quoted = file.format == "csv" and file_has_quotes(file.path)
+    if quoted or whole:
+        yield {**common, "skip_header": has_header, "quoted": quoted}
         return
     for start, end in _line_ranges(file, block_bytes):
         header = has_header and start == 0
@@ -113,23 +122,23 @@ def _parts(
         }
 
 
-def _row_groups(path: str, block_bytes: int) -> Iterator[tuple[int, ...]]:
+def _row_groups(path: str, block_bytes: int) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Yields row groups that make a block, and the number of their first row."""
     with parquet_file(path) as file:
         metadata = file.metadata
-        sizes = [
-            metadata.row_group(number).total_byte_size
-            for number in range(metadata.num_row_groups)
-        ]
+        groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+        sizes = [(group.total_byte_size, group.num_rows) for group in groups]
     gathered: list[int] = []
-    size = 0
-    for number, group_size in enumerate(sizes):
+    size = first_row = next_row = 0
+    for number, (group_size, rows) in enumerate(sizes):
         gathered.append(number)
         size += group_size
+        next_row += rows
         if size >= block_bytes:
-            yield tuple(gathered)
-            gathered, size = [], 0
+            yield tuple(gathered), first_row
+            gathered, size, first_row = [], 0, next_row
     if gathered:
-        yield tuple(gathered)
+        yield tuple(gathered), first_row
 
 
 def _line_ranges(file: LogFile, block_bytes: int) -> Iterator[tuple[int, int]]:

@@ -4,7 +4,7 @@ import bz2
 import glob
 import gzip
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal, cast
 
@@ -47,6 +47,7 @@ class LogFile:
         compression: of the file as a whole.
         bytes: its size.
         columns: names for the columns of a CSV or TSV file without a header.
+        number: of the file in its log, from 0.
     """
 
     log: str
@@ -55,6 +56,7 @@ class LogFile:
     compression: Compression
     bytes: int
     columns: tuple[str, ...] | None = None
+    number: int = 0
 
 
 def find_files(log: str, files: LogFiles, place: str) -> list[LogFile]:
@@ -85,7 +87,7 @@ def find_files(log: str, files: LogFiles, place: str) -> list[LogFile]:
             f"{' and others are' if len(found) > 1 else ' is'} empty (0 bytes),"
             " expected log records: check how the log is written"
         )
-    return filled
+    return [replace(file, number=number) for number, file in enumerate(filled)]
 
 
 def open_stream(file: LogFile) -> IO[bytes]:

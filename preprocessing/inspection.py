@@ -23,6 +23,7 @@ from preprocessing.read_csv import read_csv_bytes, read_header
 from preprocessing.read_jsonl import read_json_lines
 from preprocessing.reading import stream_errors
 from preprocessing.reasons import reason_code
+from preprocessing.row_numbers import columns_read
 
 __all__ = ["Inspected", "inspect_file"]
 
@@ -42,6 +43,7 @@ def inspect_file(file: LogFile, fields: Sequence[Field]) -> Inspected:
     Raises:
         DataError: if one is not, or the file cannot be read.
     """
+    fields = columns_read(fields)
     if file.format == "parquet":
         return _inspect_parquet(file, fields)
     lines = _first_lines(file)

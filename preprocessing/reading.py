@@ -14,6 +14,7 @@ from preprocessing.files import LogFile, open_stream
 from preprocessing.normalize import normalize
 from preprocessing.read_csv import read_csv_bytes, read_csv_stream
 from preprocessing.read_jsonl import read_json_lines
+from preprocessing.row_numbers import columns_read, with_row_numbers
 
 __all__ = ["read_block", "stream_errors"]
 
@@ -27,6 +28,13 @@ def read_block(block: Block, fields: Sequence[Field]) -> Iterator[pa.Table]:
     Raises:
         DataError: if the file is damaged.
     """
+    first_row = 0
+    for table in _tables(block, columns_read(fields)):
+        yield with_row_numbers(table, fields, block, first_row)
+        first_row += table.num_rows
+
+
+def _tables(block: Block, fields: Sequence[Field]) -> Iterator[pa.Table]:
     file = block.file
     try:
         if file.format == "parquet":

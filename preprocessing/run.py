@@ -37,6 +37,7 @@ from preprocessing.inspection import inspect_file
 from preprocessing.pipeline import run_pipeline
 from preprocessing.plan import Plan
 from preprocessing.progress import show_progress
+from preprocessing.row_numbers import numbered
 from preprocessing.scratch import Scratch, read_bucket, write_atomically
 from preprocessing.splitting import SPLITS
 from preprocessing.statistics import merge_counts, merge_moments, to_statistics
@@ -90,7 +91,8 @@ def preprocess(
                 output=str(folder),
                 golden_shares=golden_shares(job, logs.estimated_impressions),
             )
-            blocks = plan_blocks(logs.files, logs.headers, block_bytes)
+            rows = [log for log, fields in plan.fields.items() if numbered(fields)]
+            blocks = plan_blocks(logs.files, logs.headers, block_bytes, rows)
             with show_progress(scratch, len(blocks), plan.buckets):
                 run_pipeline(plan, blocks, runner, beam_arguments)
             return _finish(plan, folder, target)
