@@ -230,6 +230,7 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
             fields={f: widths[f"{name}.{f}"] for f in tables},
             numeric=len(sequence.numeric),
             item_fields={f: items[t] for f, t in tables.items() if t in items},
+            max_length=sequence.max_length,
         )
 
     def _group(

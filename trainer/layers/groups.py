@@ -89,11 +89,13 @@ class SequenceWidths:
         numeric: number of numeric columns.
         item_fields: for each field that shares a table with a feature of the group
             `item`, that feature.
+        max_length: behaviours of a row, at most.
     """
 
     fields: dict[str, int]
     numeric: int
     item_fields: dict[str, str]
+    max_length: int
 
     @property
     def categorical(self) -> int:
