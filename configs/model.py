@@ -1,9 +1,10 @@
 """The model of a job: backbone, tasks with their losses, auxiliary tasks."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from configs.auxiliary import NIP, UIM, Auxiliary
 from configs.backbones import Backbone
 from configs.losses import BinaryCrossEntropy, Loss, cross_entropy_share
 from configs.multi_task import MultiTask
@@ -91,38 +92,6 @@ class Task(Section):
                 " single_logit', and another loss if it is jrc"
             )
         return self
-
-
-class UIM(Section):
-    """User-item match: a contrastive task between user and clicked item (AT4CTR)."""
-
-    name: Literal["uim"]
-    weight: PositiveFloat = 0.1
-    temperature: PositiveFloat = 0.07
-    task: str = "click"
-    """The label whose positives are matched."""
-    projection: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] = [
-        64,
-        32,
-    ]
-    mask_duplicates: bool = True
-    """Leave out negatives that are the same item (or user) as the positive."""
-
-
-class NIP(Section):
-    """Next-item prediction inside the behaviour sequence (AT4CTR)."""
-
-    name: Literal["nip"]
-    weight: PositiveFloat = 0.05
-    temperature: PositiveFloat = 0.1
-    sequence: str | None = None
-    """The sequence feature; the only one unless given."""
-    max_negatives: PositiveInt = 256
-    """Histories of the batch that serve as negatives, at most, for each position."""
-    mask_duplicates: bool = True
-
-
-Auxiliary = Annotated[UIM | NIP, Field(discriminator="name")]
 
 
 class Model(Section):

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from configs.auxiliary_rules import auxiliary_problems
 from configs.features import (
-    CategoricalFeature,
-    MultiValuedFeature,
     NumericFeature,
     SequenceFeature,
     embedded_features,
@@ -25,7 +24,7 @@ def model_problems(job: "Job") -> Iterator[str]:
     yield from _task_problems(job)
     yield from loss_problems(job)
     yield from _backbone_problems(job)
-    yield from _auxiliary_problems(job)
+    yield from auxiliary_problems(job)
 
 
 def _task_problems(job: "Job") -> Iterator[str]:
@@ -145,33 +144,6 @@ def _part_problems(
             "model.backbone.parts: expected each feature once, of"
             f" {sorted(job.features)}, got {named}"
         )
-
-
-def _auxiliary_problems(job: "Job") -> Iterator[str]:
-    sequences = _sequences(job)
-    for auxiliary in job.model.auxiliary:
-        place = f"model.auxiliary.{auxiliary.name}"
-        if auxiliary.name == "uim":
-            yield from _match_problems(job, place, auxiliary.task)
-        elif auxiliary.sequence is not None and auxiliary.sequence not in sequences:
-            yield f"{place}.sequence: no sequence feature {auxiliary.sequence!r}"
-        elif auxiliary.sequence is None and len(sequences) != 1:
-            yield f"{place}: name its 'sequence': the job has {sequences or 'none'}"
-
-
-def _match_problems(job: "Job", place: str, label: str) -> Iterator[str]:
-    if label not in job.labels:
-        yield f"{place}.task: no label {label!r}.{suggestion(label, job.labels)}"
-    categorical = [
-        f.group
-        for f in job.features.values()
-        if isinstance(f, CategoricalFeature | MultiValuedFeature)
-    ]
-    if "item" not in categorical:
-        yield f"{place}: no categorical feature has 'group: item'"
-    behaviours = any(isinstance(f, SequenceFeature) for f in job.features.values())
-    if "user" not in categorical and not behaviours:
-        yield f"{place}: no feature has 'group: user' and there is no sequence"
 
 
 def _embedding_widths(job: "Job") -> Iterator[tuple[str, int | None]]:
