@@ -34,11 +34,11 @@ class Section(BaseModel):
     @classmethod
     def _refuse_unknown_keys(cls, values: Any) -> Any:
         if isinstance(values, dict):
+            names = [f.alias or name for name, f in cls.model_fields.items()]
             for key in values:
-                if key not in cls.model_fields:
-                    known = ", ".join(cls.model_fields)
+                if key not in names:
                     raise ValueError(
-                        f"unknown key {key!r}.{suggestion(str(key), cls.model_fields)}"
-                        f" Known keys here: {known}"
+                        f"unknown key {key!r}.{suggestion(str(key), names)}"
+                        f" Known keys here: {', '.join(names)}"
                     )
         return values
