@@ -15,6 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.similarity import sum_type
+from trainer.tiles import no_parts
 
 __all__ = ["log_sums_among"]
 
@@ -142,13 +143,6 @@ def _over_slabs(
         [count, ...].
     """
     shape = empty.shape[1:]
-    done = tf.TensorArray(
-        empty.dtype,
-        size=0,
-        dynamic_size=True,
-        infer_shape=False,
-        element_shape=[None, *shape],
-    )
 
     def step(
         slab: tf.Tensor, start: tf.Tensor, opened: tf.Tensor, done: tf.TensorArray
@@ -166,7 +160,7 @@ def _over_slabs(
     *_, done = tf.while_loop(
         lambda slab, start, *_: (start < count) | (slab == 0),
         step,
-        (0, 0, zeros, done),
+        (0, 0, zeros, no_parts(empty.dtype, tuple(shape))),
         shape_invariants=(
             tf.TensorShape([]),
             tf.TensorShape([]),

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from trainer.tiles import no_parts
+
 __all__ = ["LOWEST_TEMPERATURE", "Meetings", "log_sums", "sum_type", "unit_vectors"]
 
 # A vector that is shorter has no direction.
@@ -245,7 +247,7 @@ def _over_tiles(problem: _Problem, factors: tf.Tensor) -> _Results:
         # At least one tile, for an empty list of tiles has no shape.
         lambda tile, start, *_: (start < count) | (tile == 0),
         step,
-        (0, 0, empty, *[_parts(dtype, shape) for shape in shapes]),
+        (0, 0, empty, *[no_parts(dtype, shape) for shape in shapes]),
         shape_invariants=(
             tf.TensorShape([]),
             tf.TensorShape([]),
@@ -259,16 +261,6 @@ def _over_tiles(problem: _Problem, factors: tf.Tensor) -> _Results:
         for part, length, shape in zip(parts, (count, count, most), shapes, strict=True)
     )
     return _Results(rows, to_queries, to_candidates)
-
-
-def _parts(dtype: tf.DType, shape: tuple[int, ...]) -> tf.TensorArray:
-    return tf.TensorArray(
-        dtype,
-        size=0,
-        dynamic_size=True,
-        infer_shape=False,
-        element_shape=[None, *shape],
-    )
 
 
 def _tile_size(problem: _Problem) -> tf.Tensor:

@@ -3,12 +3,14 @@
 Legend: d width, G groups, s members of a group.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from trainer.auxiliary.large_groups import Group, large_group
 from trainer.similarity import sum_type
+from trainer.tiles import no_parts
 
 __all__ = ["symmetric_info_nce_sum"]
 
@@ -16,6 +18,8 @@ __all__ = ["symmetric_info_nce_sum"]
 # rows, but not fewer than so many.
 TILE = 2**21
 FEWEST_ROWS = 128
+
+_Slopes = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def symmetric_info_nce_sum(
@@ -50,33 +54,57 @@ def symmetric_info_nce_sum(
         anchor_ids: integers [G, s], or None.
         temperature: at least 0.003.
     """
-    dtype = sum_type(temperature)
+    groups = _Groups(
+        valid, counted, target_ids, anchor_ids, temperature, sum_type(temperature)
+    )
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def loss_of(anchors: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        count, members = tf.shape(anchors)[0], tf.shape(anchors)[1]
+        loss, to_anchors, to_targets = tf.cond(
+            (count > 0) & (members > tf.maximum(TILE // tf.maximum(members, 1), 1)),
+            lambda: _over_tiles(groups.slopes_by_rows, anchors, targets),
+            lambda: _over_tiles(groups.slopes, anchors, targets),
+        )
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return upstream * to_anchors, upstream * to_targets
+
+        return loss, gradient
+
+    return loss_of(anchors, targets)
+
+
+class _Groups(NamedTuple):
+    """The groups but for their vectors; see `symmetric_info_nce_sum`.
+
+    Attributes:
+        dtype: of the sums, float32 or float64.
+    """
+
+    valid: tf.Tensor
+    counted: tf.Tensor
+    target_ids: tf.Tensor | None
+    anchor_ids: tf.Tensor | None
+    temperature: float
+    dtype: tf.DType
 
     def slopes(
-        start: tf.Tensor, stop: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Loss of the groups from start to stop, and its two gradients."""
-        # Zeroed here, invalid members drop out of all products with a and t.
-        here = tf.cast(valid[start:stop], dtype)[:, :, tf.newaxis]
-        a = tf.cast(anchors[start:stop], dtype) * here / temperature
-        t = tf.cast(targets[start:stop], dtype) * here
+        self, anchors: tf.Tensor, targets: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
+    ) -> _Slopes:
+        """Returns the loss of the groups from start to stop, and its gradients."""
+        here, asks, a, t = self._cast(anchors, targets, slice(start, stop))
         # One more column subtracts the bound from every product.
-        bound = tf.fill(tf.shape(here), tf.constant(-1.0 / temperature, dtype))
-        powers = tf.exp(
-            tf.matmul(
-                tf.concat([a, bound], 2),
-                tf.concat([t, tf.ones_like(bound)], 2),
-                transpose_b=True,
-            )
-        )
+        bound = tf.fill(tf.shape(here), tf.constant(-1.0 / self.temperature, a.dtype))
+        keys = tf.concat([t, tf.ones_like(bound)], 2)
+        powers = tf.exp(tf.matmul(tf.concat([a, bound], 2), keys, transpose_b=True))
         positive = tf.reduce_sum(a * t, axis=2, keepdims=True)
         own = tf.exp(positive + bound)
-        forth, forth_own = _without_same(powers, own, target_ids, start, stop)
-        back, back_own = _without_same(powers, own, anchor_ids, start, stop)
+        forth, forth_own = _without_same(powers, own, self.target_ids, start, stop)
+        back, back_own = _without_same(powers, own, self.anchor_ids, start, stop)
         from_targets = tf.matmul(forth, tf.concat([t, here], 2))
         from_anchors = tf.matmul(back, tf.concat([a, here], 2), transpose_a=True)
         # Zero for members that do not count, which turns their shares off.
-        asks = tf.cast(counted[start:stop], dtype)[:, :, tf.newaxis]
         per_anchor = _inverse(from_targets[:, :, -1:] + forth_own, asks)
         per_target = _inverse(from_anchors[:, :, -1:] + back_own, asks)
         logs = _minus_log(per_anchor) + _minus_log(per_target) - 2.0 * bound
@@ -86,48 +114,52 @@ def symmetric_info_nce_sum(
         to_anchors += tf.matmul(back, t * per_target)
         to_targets = from_anchors[:, :, :-1] * per_target + pull * a
         to_targets += tf.matmul(forth, a * per_anchor, transpose_a=True)
-        results = (loss, to_anchors * here / temperature, to_targets * here)
-        loss, to_anchors, to_targets = (tf.cast(x, tf.float32) for x in results)
-        return loss, to_anchors, to_targets
+        return self._slopes(loss, to_anchors, to_targets, here)
 
     def slopes_by_rows(
-        start: tf.Tensor, stop: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The same for one group, without the whole of its matrix."""
-        del stop
-        here = tf.cast(valid[start], dtype)
-        wide = here[:, tf.newaxis]
+        self, anchors: tf.Tensor, targets: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
+    ) -> _Slopes:
+        """Returns the same for one group, without the whole of its matrix."""
+        place = slice(start, stop)
+        here, asks, a, t = self._cast(anchors, targets, place)
         group = Group(
-            tf.cast(anchors[start], dtype) * wide / temperature,
-            tf.cast(targets[start], dtype) * wide,
-            here,
-            tf.cast(counted[start], dtype),
-            None if target_ids is None else target_ids[start],
-            None if anchor_ids is None else anchor_ids[start],
-            1.0 / temperature,
+            a[0],
+            t[0],
+            here[0, :, 0],
+            asks[0, :, 0],
+            None if self.target_ids is None else self.target_ids[start],
+            None if self.anchor_ids is None else self.anchor_ids[start],
+            1.0 / self.temperature,
         )
         rows = tf.maximum(TILE // tf.size(here), FEWEST_ROWS)
         loss, to_anchors, to_targets = large_group(group, rows)
-        results = (loss, to_anchors * wide / temperature, to_targets * wide)
-        loss, *gradients = (tf.cast(x, tf.float32) for x in results)
-        to_anchors, to_targets = (x[tf.newaxis] for x in gradients)
-        return loss, to_anchors, to_targets
+        to_anchors, to_targets = to_anchors[tf.newaxis], to_targets[tf.newaxis]
+        return self._slopes(loss, to_anchors, to_targets, here)
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def loss_of(anchors: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        groups, members = tf.shape(anchors)[0], tf.shape(anchors)[1]
-        loss, to_anchors, to_targets = tf.cond(
-            (groups > 0) & (members > tf.maximum(TILE // tf.maximum(members, 1), 1)),
-            lambda: _over_tiles(slopes_by_rows, anchors),
-            lambda: _over_tiles(slopes, anchors),
+    def _cast(
+        self, anchors: tf.Tensor, targets: tf.Tensor, place: slice
+    ) -> tuple[tf.Tensor, ...]:
+        """Returns which members there are and count, [g, s, 1], and their vectors, the
+        anchors over the temperature; zeroed, invalid members drop out of all products.
+        """
+        here, asks = (
+            tf.cast(values[place], self.dtype)[:, :, tf.newaxis]
+            for values in (self.valid, self.counted)
         )
+        a, t = (tf.cast(values[place], self.dtype) for values in (anchors, targets))
+        return here, asks, a * here / self.temperature, t * here
 
-        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return upstream * to_anchors, upstream * to_targets
-
-        return loss, gradient
-
-    return loss_of(anchors, targets)
+    def _slopes(
+        self,
+        loss: tf.Tensor,
+        to_anchors: tf.Tensor,
+        to_targets: tf.Tensor,
+        here: tf.Tensor,
+    ) -> _Slopes:
+        """Goes back from the scaled and zeroed vectors to those that were given."""
+        results = (loss, to_anchors * here / self.temperature, to_targets * here)
+        loss, to_anchors, to_targets = (tf.cast(x, tf.float32) for x in results)
+        return loss, to_anchors, to_targets
 
 
 def _without_same(
@@ -155,44 +187,26 @@ def _minus_log(values: tf.Tensor) -> tf.Tensor:
 
 
 def _over_tiles(
-    function: Any, anchors: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Sums the first and concatenates the other results over tiles of the groups."""
+    function: Callable[..., _Slopes], anchors: tf.Tensor, targets: tf.Tensor
+) -> _Slopes:
+    """Sums the losses and concatenates the gradients over tiles of the groups."""
     count, members = tf.shape(anchors)[0], tf.shape(anchors)[1]
     size = tf.maximum(TILE // tf.maximum(members * members, 1), 1)
-    arrays = [
-        tf.TensorArray(
-            tf.float32,
-            size=0,
-            dynamic_size=True,
-            infer_shape=False,
-            element_shape=[None, None, anchors.shape[2]],
-        )
-        for _ in range(2)
-    ]
+    parts = [no_parts(tf.float32, (None, anchors.shape[2])) for _ in range(2)]
 
     def step(
-        tile: tf.Tensor,
-        start: tf.Tensor,
-        total: tf.Tensor,
-        left: tf.TensorArray,
-        right: tf.TensorArray,
+        tile: tf.Tensor, start: tf.Tensor, total: tf.Tensor, *parts: tf.TensorArray
     ) -> tuple[Any, ...]:
         stop = tf.minimum(start + size, count)
-        loss, to_anchors, to_targets = function(start, stop)
-        return (
-            tile + 1,
-            stop,
-            total + loss,
-            left.write(tile, to_anchors),
-            right.write(tile, to_targets),
-        )
+        loss, *slopes = function(anchors, targets, start, stop)
+        written = (part.write(tile, x) for part, x in zip(parts, slopes, strict=True))
+        return tile + 1, stop, total + loss, *written
 
     _, _, total, left, right = tf.while_loop(
         # At least one tile, for an empty list of tiles has no shape.
         lambda tile, start, *_: (start < count) | (tile == 0),
         step,
-        (0, 0, tf.constant(0.0), *arrays),
+        (0, 0, tf.constant(0.0), *parts),
         parallel_iterations=1,
     )
     shape = tf.shape(anchors)

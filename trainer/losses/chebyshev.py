@@ -32,7 +32,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.losses.cells import FAR, WIDTH, Cells, cells_of
-from trainer.losses.tiles import concat_tiles, sum_tiles, tiles_of
+from trainer.tiles import concat_tiles, sum_tiles, tiles_of
 
 __all__ = ["ChebyshevPairs"]
 

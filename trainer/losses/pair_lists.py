@@ -7,7 +7,7 @@ takes time in proportion to their number, and bounded memory.
 
 import tensorflow as tf
 
-from trainer.losses.tiles import concat_tiles, sum_tiles
+from trainer.tiles import concat_tiles, sum_tiles
 
 __all__ = ["PairLists"]
 

@@ -11,7 +11,7 @@ to its largest entry, being an exponential of the difference.
 
 import tensorflow as tf
 
-from trainer.losses.tiles import concat_tiles, sum_tiles, tiles_of
+from trainer.tiles import concat_tiles, sum_tiles, tiles_of
 
 __all__ = ["PairMatrix"]
 

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tests.oracles.pair_sums import ranknet_with_gradient
-from trainer.losses import RankNet, chebyshev, pair_lists, pair_matrix, pairs, tiles
+from trainer import tiles
+from trainer.losses import RankNet, chebyshev, pair_lists, pair_matrix, pairs
 
 WAYS = {
     "as they cost": {},

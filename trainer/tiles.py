@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-__all__ = ["concat_tiles", "sum_tiles", "tiles_of"]
+__all__ = ["concat_tiles", "no_parts", "sum_tiles", "tiles_of"]
 
 Stops = Callable[[tf.Tensor], tf.Tensor]
 
@@ -16,6 +16,22 @@ Stops = Callable[[tf.Tensor], tf.Tensor]
 def tiles_of(size: tf.Tensor | int, count: tf.Tensor) -> Stops:
     """Returns the function that ends each tile after `size` rows, or at `count`."""
     return lambda start: tf.minimum(start + size, count)
+
+
+def no_parts(dtype: tf.DType, shape: tuple[int | None, ...]) -> tf.TensorArray:
+    """Returns a list for the results of tiles, which differ in their rows.
+
+    Args:
+        dtype: of the results.
+        shape: of a row's result.
+    """
+    return tf.TensorArray(
+        dtype,
+        size=0,
+        dynamic_size=True,
+        infer_shape=False,
+        element_shape=[None, *shape],
+    )
 
 
 def concat_tiles(
@@ -37,13 +53,6 @@ def concat_tiles(
     Returns:
         float64 [count, *shape].
     """
-    parts = tf.TensorArray(
-        tf.float64,
-        size=0,
-        dynamic_size=True,
-        infer_shape=False,
-        element_shape=[None, *shape],
-    )
 
     def step(
         tile: tf.Tensor, start: tf.Tensor, parts: tf.TensorArray
@@ -55,7 +64,7 @@ def concat_tiles(
         # At least one tile, for an empty list of tiles has no type.
         lambda tile, start, parts: (start < count) | (tile == 0),
         step,
-        (0, 0, parts),
+        (0, 0, no_parts(tf.float64, shape)),
         parallel_iterations=1,
     )
     return tf.reshape(parts.concat(), tf.stack([count, *shape]))
