@@ -22,7 +22,7 @@ from trainer.losses.bce import BinaryCrossEntropy
 from trainer.task_losses import TaskLosses
 from trainer.vocabularies import make_vocabularies
 
-__all__ = ["Curves", "run_trial"]
+__all__ = ["Curves", "assemble_fresh", "run_trial"]
 
 _SCORED_AT_ONCE = 65_536
 _WATCHED = 60
@@ -56,7 +56,7 @@ def run_trial(
     """Trains `training.epochs` epochs and returns the curves and the test's logits."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(job.training.seed)
-    assembly = _assemble(job, examples)
+    assembly = assemble_fresh(job, examples)
     watch = _Watch(job, assembly, training, test)
     step = 0
     for epoch in range(job.training.epochs):
@@ -69,7 +69,8 @@ def run_trial(
     return watch.curves, np.concatenate(list(_logits(assembly, test)))
 
 
-def _assemble(job: Job, examples: Path) -> Assembly:
+def assemble_fresh(job: Job, examples: Path) -> Assembly:
+    """Returns the model of a job with fresh weights."""
     source = ExampleFiles(
         str(examples), "train", job, batch_size=job.training.batch_size
     )
