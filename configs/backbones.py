@@ -2,7 +2,13 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from configs.section import Section
 
@@ -12,6 +18,7 @@ __all__ = [
     "CrossNetworkV2",
     "DeepFM",
     "DeepInterest",
+    "DeepInterestEvolution",
     "DeepNetwork",
     "FactorizationMachine",
     "FieldWeightedFM",
@@ -20,7 +27,10 @@ __all__ = [
     "InnerProductNetwork",
     "LogisticRegression",
     "MaskNetwork",
+    "PathMatching",
     "Rate",
+    "SelfAttention",
+    "TemporalInterest",
     "WideAndDeep",
     "Widths",
 ]
@@ -40,11 +50,13 @@ class BackboneSection(Section):
         first_order: whether it needs a weight for each value of each feature, beside
             the embeddings.
         equal_widths: whether all embeddings must have one width.
+        reads_sequences: whether there must be a behaviour sequence.
     """
 
     gives_score: ClassVar[bool] = False
     first_order: ClassVar[bool] = False
     equal_widths: ClassVar[bool] = False
+    reads_sequences: ClassVar[bool] = False
 
     @property
     def further_sets(self) -> list[int]:
@@ -100,8 +112,78 @@ class DeepInterest(BackboneSection):
     feature; an MLP takes the pooled interest and all other groups.
     """
 
+    reads_sequences: ClassVar[bool] = True
+
     name: Literal["din"]
     attention_hidden: Widths = [64, 32]
+    hidden: Widths = [256, 128]
+    dropout: Rate = 0.0
+
+
+class DeepInterestEvolution(BackboneSection):
+    """DIEN (Zhou et al. 2019): a GRU extracts interests from the behaviours, and one
+    with attention to the item lets them evolve."""
+
+    reads_sequences: ClassVar[bool] = True
+
+    name: Literal["dien"]
+    units: PositiveInt = 32
+    """Width of the states of both GRUs."""
+    hidden: Widths = [256, 128]
+    dropout: Rate = 0.0
+    auxiliary_weight: NonNegativeFloat = 1.0
+    """Of the auxiliary loss, which lets each state of the GRU tell the next behaviour
+    from another one. It is for training alone; 0 leaves it out."""
+    auxiliary_hidden: Widths = [100, 50]
+    """Of the MLP that tells these apart."""
+
+
+class PathMatching(BackboneSection):
+    """DBPMaN (Dong et al. 2023): the path of the last behaviours is matched with those
+    of the past, and with what followed them."""
+
+    reads_sequences: ClassVar[bool] = True
+
+    name: Literal["dbpman"]
+    path_length: PositiveInt = 10
+    stride: PositiveInt = 5
+    """Behaviours between the beginnings of two paths."""
+    max_paths: PositiveInt = 18
+    """The most recent ones are kept."""
+    kept: PositiveInt = 5
+    """Behaviours of a path that count."""
+    attention_hidden: Widths = [64, 32]
+    router_hidden: PositiveInt = 32
+    """Of the MLP that chooses them."""
+    hidden: Widths = [200, 80]
+    dropout: Rate = 0.0
+    auxiliary_weight: NonNegativeFloat = 0.1
+    """Of the contrastive loss between two views of a history. It is for training alone;
+    0 leaves it out."""
+    item_dropout: Rate = 0.2
+    """Share of the items (the first field of a sequence) that a view does not see."""
+
+
+class TemporalInterest(BackboneSection):
+    """TIN (Zhou et al. 2024): attention by what a behaviour was and how many behaviours
+    ago it was."""
+
+    reads_sequences: ClassVar[bool] = True
+
+    name: Literal["tin"]
+    hidden: Widths = [256, 128]
+    dropout: Rate = 0.0
+
+
+class SelfAttention(BackboneSection):
+    """The behaviours of each sequence attend to each other, and are then mean-pooled
+    (Vaswani et al. 2017, with one head)."""
+
+    reads_sequences: ClassVar[bool] = True
+
+    name: Literal["self_attention"]
+    width: PositiveInt = 32
+    """Of queries, keys and values."""
     hidden: Widths = [256, 128]
     dropout: Rate = 0.0
 
@@ -222,6 +304,10 @@ Backbone = Annotated[
     | InnerProductNetwork
     | CrossNetworkV2
     | MaskNetwork
-    | DeepInterest,
+    | DeepInterest
+    | DeepInterestEvolution
+    | PathMatching
+    | TemporalInterest
+    | SelfAttention,
     Field(discriminator="name"),
 ]

@@ -84,8 +84,11 @@ def _sequences(job: "Job") -> list[str]:
 
 def _backbone_problems(job: "Job") -> Iterator[str]:
     backbone = job.model.backbone
-    if backbone.name == "din" and not _sequences(job):
-        yield "model.backbone: din needs behaviours, and no feature is a sequence"
+    if backbone.reads_sequences and not _sequences(job):
+        yield (
+            f"model.backbone: {backbone.name} needs behaviours, and no feature is a"
+            " sequence"
+        )
     if backbone.name == "logistic_regression":
         wide = {
             name: width

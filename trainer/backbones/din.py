@@ -1,23 +1,20 @@
 """DIN: target attention over behaviour sequences (Zhou et al. 2018)."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
 from configs.backbones import DeepInterest as Config
-from configs.errors import JobError
+from trainer.backbones.interests import InterestNetwork
 from trainer.layers.attention import TargetAttention
-from trainer.layers.groups import (
-    EmbeddedGroups,
-    EmbeddedSequence,
-    GroupsLayout,
-    mean_pool,
-)
-from trainer.layers.mlp import MLP
+from trainer.layers.groups import EmbeddedSequence, GroupsLayout, SequenceWidths
+from trainer.layers.meeting import Meeting, meeting_width, met_sequences
 
 __all__ = ["DeepInterest"]
 
 
-class DeepInterest(keras.layers.Layer):  # type: ignore[misc]
+class DeepInterest(InterestNetwork):
     """Each sequence is summed up with the weights that its behaviours have for the
     item; an MLP takes the sums, all groups and the numbers.
 
@@ -33,58 +30,35 @@ class DeepInterest(keras.layers.Layer):  # type: ignore[misc]
         JobError: if no sequence shares a table with an item feature.
     """
 
-    gives_score = False
-
     def __init__(self, config: Config, layout: GroupsLayout, *, seed: int) -> None:
-        super().__init__(name="backbone")
-        self._layout = layout
-        self._attention = {}
-        for name, sequence in layout.sequences.items():
-            width = sum(sequence.fields[field] for field in sequence.item_fields)
-            if width:
-                self._attention[name] = TargetAttention(
-                    width,
-                    config.attention_hidden,
-                    name=f"backbone_attention_{name}",
-                    seed=seed,
-                )
-        if not self._attention:
-            raise JobError(
-                "model.backbone: din attends to the item, but no field of"
-                f" {sorted(layout.sequences)} shares the table of a feature with 'group"
-                ": item': give a field 'shares: <the item feature>'"
+        interests = {
+            name: ActivatedSum(
+                layout.sequences[name],
+                config.attention_hidden,
+                name=f"backbone_attention_{name}",
+                seed=seed,
             )
-        inputs = layout.width + sum(s.total for s in layout.sequences.values())
-        self._mlp = MLP(
-            inputs,
-            config.hidden,
-            name="backbone_hidden",
-            seed=seed,
-            dropout=config.dropout,
+            for name in met_sequences("din", layout)
+        }
+        super().__init__(
+            layout, interests, hidden=config.hidden, dropout=config.dropout, seed=seed
         )
-        self.width = self._mlp.width
+
+
+class ActivatedSum(keras.layers.Layer):  # type: ignore[misc]
+    """The sum of the behaviours, each times what it matters to the item."""
+
+    def __init__(
+        self, widths: SequenceWidths, hidden: Sequence[int], *, name: str, seed: int
+    ) -> None:
+        super().__init__(name=f"{name}_sum")
+        self.width = widths.total
+        self._attention = TargetAttention(
+            meeting_width(widths), hidden, name=name, seed=seed
+        )
         self.built = True
 
-    def call(self, groups: EmbeddedGroups, training: bool = False) -> tf.Tensor:
-        """Returns float32 [B, width]."""
-        parts = [*groups.embeddings.values(), groups.numeric]
-        for name, sequence in groups.sequences.items():
-            if name in self._attention:
-                parts.append(self._interest(name, sequence, groups))
-            else:
-                parts.append(mean_pool(sequence.values, sequence.mask))
-        return self._mlp(tf.concat(parts, axis=1), training=training)
-
-    def _interest(
-        self, name: str, sequence: EmbeddedSequence, groups: EmbeddedGroups
-    ) -> tf.Tensor:
-        """Returns the weighted sum of the behaviours, float32 [B, D]."""
-        behaviours, target = [], []
-        for field, feature in self._layout.sequences[name].item_fields.items():
-            span = self._layout.spans[feature]
-            behaviours.append(sequence.fields[field])
-            target.append(groups.embeddings[span.group][:, span.start : span.stop])
-        weights = self._attention[name](
-            tf.concat(behaviours, axis=-1), tf.concat(target, axis=-1), sequence.mask
-        )
+    def call(self, sequence: EmbeddedSequence, met: Meeting) -> tf.Tensor:
+        """Returns float32 [B, D]."""
+        weights = self._attention(met.behaviours, met.target, sequence.mask)
         return tf.einsum("bl,bld->bd", weights, sequence.values)

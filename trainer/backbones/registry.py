@@ -5,8 +5,10 @@ from typing import Any
 import keras
 
 from configs.backbones import Backbone
+from trainer.backbones.dbpman import PathMatching
 from trainer.backbones.dcn_v2 import CrossNetworkV2
 from trainer.backbones.deepfm import DeepFM
+from trainer.backbones.dien import DeepInterestEvolution
 from trainer.backbones.din import DeepInterest
 from trainer.backbones.dnn import DeepNetwork
 from trainer.backbones.flat import Flat
@@ -16,6 +18,8 @@ from trainer.backbones.gwpfm import GroupWeightedFM
 from trainer.backbones.ipnn import InnerProductNetwork
 from trainer.backbones.logistic_regression import LogisticRegression
 from trainer.backbones.masknet import MaskNetwork
+from trainer.backbones.self_attention import SelfAttentionNetwork
+from trainer.backbones.tin import TemporalInterest
 from trainer.backbones.wide_deep import WideAndDeep
 from trainer.layers.groups import GroupsLayout
 
@@ -34,6 +38,10 @@ BACKBONES: dict[str, Any] = {
     "dcn_v2": CrossNetworkV2,
     "masknet": MaskNetwork,
     "din": DeepInterest,
+    "dien": DeepInterestEvolution,
+    "dbpman": PathMatching,
+    "tin": TemporalInterest,
+    "self_attention": SelfAttentionNetwork,
 }
 
 

@@ -10,10 +10,21 @@ import tensorflow as tf
 
 from trainer.layers.mlp import MLP, dense
 
-__all__ = ["SelfAttention", "TargetAttention"]
+__all__ = ["SelfAttention", "TargetAttention", "masked_softmax"]
 
 # exp of it is 0 in float32, and it survives a subtraction of the maximum.
 NEVER = -1e9
+
+
+def masked_softmax(scores: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Returns the softmax over the last axis where `mask`, 0 elsewhere; float32.
+
+    Args:
+        scores: [..., L], of any floating-point type.
+        mask: bool [..., L]; may be False throughout.
+    """
+    scores = tf.where(mask, tf.cast(scores, tf.float32), NEVER)
+    return tf.where(mask, tf.nn.softmax(scores, axis=-1), 0.0)
 
 
 class SelfAttention(keras.layers.Layer):  # type: ignore[misc]

@@ -26,11 +26,21 @@ class GatedRecurrence(keras.layers.Layer):  # type: ignore[misc]
     Args:
         input_width: D.
         width: H.
+        every_state: whether to return the states after all behaviours, or the last one.
     """
 
-    def __init__(self, input_width: int, width: int, *, name: str, seed: int) -> None:
+    def __init__(
+        self,
+        input_width: int,
+        width: int,
+        *,
+        every_state: bool,
+        name: str,
+        seed: int,
+    ) -> None:
         super().__init__(name=name)
         self._width = width
+        self._every_state = every_state
         self._kernel = self.add_weight(
             name="kernel",
             shape=(input_width, 3 * width),
@@ -50,23 +60,19 @@ class GatedRecurrence(keras.layers.Layer):  # type: ignore[misc]
         )
         self.built = True
 
-    def states(self, values: tf.Tensor, scales: tf.Tensor) -> tf.Tensor:
-        """Returns the state after each behaviour.
+    def call(self, values: tf.Tensor, scales: tf.Tensor) -> tf.Tensor:
+        """Goes through the behaviours.
 
         Args:
             values: x, float32 [B, L, D].
             scales: s, float32 [B, L]; 0 where there is no behaviour.
 
         Returns:
-            float32 [B, L, H].
+            float32 [B, L, H], or of the last state [B, H]: 0 without any behaviour.
         """
         steps, start = self._prepared(values, scales)
-        return tf.transpose(tf.scan(self._step, steps, start), (1, 0, 2))
-
-    def call(self, values: tf.Tensor, scales: tf.Tensor) -> tf.Tensor:
-        """Returns the state after the last behaviour, float32 [B, H], 0 without any;
-        arguments as of `states`."""
-        steps, start = self._prepared(values, scales)
+        if self._every_state:
+            return tf.transpose(tf.scan(self._step, steps, start), (1, 0, 2))
         return tf.foldl(self._step, steps, start)
 
     def _prepared(
