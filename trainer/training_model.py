@@ -54,8 +54,12 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
 
     @property
     def table_variables(self) -> list[keras.Variable]:
-        """The embedding tables: their gradients are `tf.IndexedSlices`."""
-        return self.inference.tables.table_variables
+        """The embedding tables, those of auxiliary tasks last: their gradients are
+        `tf.IndexedSlices`."""
+        tables = self.inference.tables.table_variables
+        for layer in self._auxiliary.values():
+            tables = [*tables, *getattr(layer, "table_variables", [])]
+        return tables
 
     @property
     def dense_variables(self) -> list[keras.Variable]:

@@ -8,8 +8,9 @@ import tensorflow as tf
 from configs.features import CategoricalFeature, MultiValuedFeature, SequenceFeature
 from configs.job import Job
 from configs.layout import CATEGORICAL, IDS, layout_of, multi_valued_key, sequence_key
+from trainer.collectives import gather_all
 
-__all__ = ["distinct_rows", "history_keys", "item_ids", "user_ids"]
+__all__ = ["distinct_rows", "history_keys", "item_ids", "own_histories", "user_ids"]
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -40,6 +41,24 @@ def history_keys(
         elif numeric:
             columns.append(tf.cast(tf.bitcast(values, tf.int32), tf.int64))
     return _hash(columns)
+
+
+def own_histories(job: Job, batch: Batch, sequence: str, mask: tf.Tensor) -> tf.Tensor:
+    """Returns the own rows that are the first in the batch of all replicas with their
+    history, which has two behaviours or more.
+
+    Args:
+        job: the job.
+        batch: the own rows.
+        sequence: name of the feature.
+        mask: of its embedded behaviours, bool [B, L].
+    """
+    (keys,), share = gather_all([history_keys(job, batch, sequence)])
+    first, _ = distinct_rows(keys)
+    own = (first >= share.start) & (first < share.stop)
+    rows = tf.boolean_mask(first, own) - share.start
+    lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+    return tf.boolean_mask(rows, tf.gather(lengths, rows) > 1)
 
 
 def distinct_rows(keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -7,7 +7,7 @@ from configs.job import Job
 from configs.layout import layout_of, sequence_key
 from configs.model import NIP as Config
 from trainer.auxiliary.blocks import group_members
-from trainer.auxiliary.identity import Batch, distinct_rows, history_keys, user_ids
+from trainer.auxiliary.identity import Batch, own_histories, user_ids
 from trainer.auxiliary.infonce import symmetric_info_nce_sum
 from trainer.collectives import gather_all
 from trainer.layers.attention import SelfAttention
@@ -89,7 +89,7 @@ class NIP(keras.layers.Layer):  # type: ignore[misc]
     def _predictions(self, sequence: EmbeddedSequence, batch: Batch) -> list[tf.Tensor]:
         """Returns states, targets, positions, items and users, one row for each target
         of each own history, histories one after another."""
-        rows = self._rows(sequence, batch)
+        rows = own_histories(self._job, batch, self._sequence, sequence.mask)
         mask = tf.gather(sequence.mask, rows)
         # Behind the longest history there is nothing to do.
         longest = tf.reduce_max(
@@ -110,17 +110,6 @@ class NIP(keras.layers.Layer):  # type: ignore[misc]
             tf.gather_nd(items, places),
             tf.gather(users, places[:, 0]),
         ]
-
-    def _rows(self, sequence: EmbeddedSequence, batch: Batch) -> tf.Tensor:
-        """Returns the own rows that are the first in the batch of all replicas with
-        their history, which has two behaviours or more."""
-        own_keys = history_keys(self._job, batch, self._sequence)
-        (keys,), share = gather_all([own_keys])
-        first, _ = distinct_rows(keys)
-        own = (first >= share.start) & (first < share.stop)
-        rows = tf.boolean_mask(first, own) - share.start
-        lengths = tf.reduce_sum(tf.cast(sequence.mask, tf.int32), axis=1)
-        return tf.boolean_mask(rows, tf.gather(lengths, rows) > 1)
 
 
 def _numbered(ids: tf.Tensor) -> tf.Tensor:
