@@ -1,11 +1,12 @@
 """The model of a job: backbone, tasks with their losses, auxiliary tasks."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from configs.auxiliary import NIP, UIM, Auxiliary
 from configs.backbones import Backbone
+from configs.experts import HeterogeneousExperts
 from configs.losses import BinaryCrossEntropy, Loss, cross_entropy_share
 from configs.multi_task import MultiTask
 from configs.section import Section
@@ -97,7 +98,7 @@ class Task(Section):
 class Model(Section):
     """What is trained. Auxiliary tasks take part in training only."""
 
-    backbone: Backbone
+    backbone: Annotated[Backbone | HeterogeneousExperts, Field(discriminator="name")]
     multi_task: MultiTask | None = None
     """What lies between the backbone and the heads: layers of each task, and what
     tasks share. All heads take the backbone's hidden vector unless given."""

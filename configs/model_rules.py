@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from configs.auxiliary_rules import auxiliary_problems
+from configs.experts import EmbeddingSet
 from configs.features import (
     NumericFeature,
     SequenceFeature,
@@ -102,6 +103,9 @@ def _backbone_problems(job: "Job") -> Iterator[str]:
             )
     if backbone.equal_widths:
         yield from _width_problems(job)
+    if backbone.name == "experts":
+        for number, chosen in enumerate(backbone.sets):
+            yield from _set_problems(job, number, chosen)
     if backbone.gives_score and job.model.multi_task is not None:
         yield (
             f"model.multi_task: {backbone.name} gives one score and no hidden vector to"
@@ -113,7 +117,17 @@ def _width_problems(job: "Job") -> Iterator[str]:
     """What is wrong with the widths for a backbone that multiplies embeddings."""
     widths = dict(_embedding_widths(job))
     backbone = job.model.backbone
-    name = backbone.name
+    yield from _uneven_problems(backbone.name, widths)
+    if backbone.name == "masknet" and 1 in widths.values():
+        yield (
+            "model.backbone: masknet normalizes each embedding, which leaves nothing"
+            " of one number: set 'model.embedding_dim' to 2 or more"
+        )
+    if backbone.name == "gwpfm":
+        yield from _part_problems(job, backbone.parts, set(widths.values()))
+
+
+def _uneven_problems(name: str, widths: dict[str, int | None]) -> Iterator[str]:
     if not widths:
         yield f"model.backbone: {name} multiplies embeddings, and no feature has one"
     if len(set(widths.values())) > 1:
@@ -122,13 +136,17 @@ def _width_problems(job: "Job") -> Iterator[str]:
             f" must have one width, got {widths}: set 'model.embedding_dim' and no"
             " 'dim' anywhere"
         )
-    if backbone.name == "masknet" and 1 in widths.values():
-        yield (
-            "model.backbone: masknet normalizes each embedding, which leaves nothing"
-            " of one number: set 'model.embedding_dim' to 2 or more"
-        )
-    if backbone.name == "gwpfm":
-        yield from _part_problems(job, backbone.parts, set(widths.values()))
+
+
+def _set_problems(job: "Job", number: int, chosen: EmbeddingSet) -> Iterator[str]:
+    """What is wrong with a set of embeddings for its experts."""
+    widths = {name: chosen.dim or width for name, width in _embedding_widths(job)}
+    for expert in chosen.experts:
+        if expert.name in ("gwpfm", "ipnn"):
+            name = f"the expert {expert.name} of set {number}"
+            yield from _uneven_problems(name, widths)
+        if expert.name == "gwpfm":
+            yield from _part_problems(job, expert.parts, set(widths.values()))
 
 
 def _part_problems(

@@ -26,7 +26,17 @@ MORE = {
 }
 """Further forms of a backbone."""
 
-FORMS = [(name, form) for name in BACKBONES for form in [None, *MORE.get(name, [])]]
+REQUIRED = {
+    "experts": "sets: [{experts: [{name: ipnn, hidden: [3]}]}, {dim: 8, experts:"
+    " [{name: gwpfm}, {name: dcn_v2, hidden: [3]}]}]"
+}
+"""What a backbone cannot do without."""
+
+FORMS = [
+    (name, form)
+    for name in BACKBONES
+    for form in [REQUIRED.get(name), *MORE.get(name, [])]
+]
 EVERY = pytest.mark.parametrize(("name", "form"), FORMS)
 
 

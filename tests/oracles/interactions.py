@@ -94,3 +94,13 @@ def masknet(fields: list[Array], weights: Weights, serial: bool, count: int) -> 
         for number in range(count)
     ]
     return mlp(np.concatenate(blocks), weights, "backbone_hidden", 2)
+
+
+def part_products(fields: list[Array], parts: list[int], weights: Array) -> Array:
+    """As `part_pairs`, with the products of the coordinates not summed."""
+    width = len(fields[0]) // (max(parts) + 1)
+    total = np.zeros(width)
+    for k in range(width):
+        of_k = [v.reshape(-1, width)[:, k] for v in fields]
+        total[k] = part_pairs(of_k, parts, weights)
+    return total

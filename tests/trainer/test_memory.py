@@ -20,10 +20,13 @@ def source_of(job):
     return ExampleFiles(job.data.examples, "train", job, batch_size=16, seed=1)
 
 
-@pytest.mark.parametrize("backbone", ["dcn_v2", "deepfm"])
+EXPERTS = "sets: [{experts: [{name: dnn}]}, {dim: 3, experts: [{name: dnn}]}]"
+
+
+@pytest.mark.parametrize("backbone", ["dcn_v2", "deepfm", f"experts, {EXPERTS}"])
 @pytest.mark.parametrize("name", ["lazy_adam", "rowwise_adagrad", "ftrl", "sgd"])
 def test_tables_and_slots_are_those_of_the_model(tmp_path, name, backbone):
-    """A DeepFM has first-order weights besides."""
+    """A DeepFM has first-order weights besides, experts have further sets."""
     job = small_job(
         tmp_path,
         f"training.optimizer.embeddings.name={name}",
@@ -56,6 +59,9 @@ def test_batch_and_blocks(tmp_path):
     wide = job.model.model_copy(update={"backbone": FactorizationMachine(name="fm")})
     job = job.model_copy(update={"model": wide})
     assert memory_of(job, vocabularies, source, 1).batch == 30 * 9 * (4 + 1) * 3 * 4
+    experts = f"model.backbone={{name: experts, {EXPERTS}}}"
+    sets = small_job(tmp_path, "training.batch_size=30", experts)
+    assert memory_of(sets, vocabularies, source, 1).batch == 30 * 9 * (4 + 3) * 3 * 4
     dense = small_job(
         tmp_path,
         "training.batch_size=30",

@@ -20,13 +20,23 @@ class CrossNetworkV2(keras.layers.Layer):  # type: ignore[misc]
         config: its section of the job.
         layout: of the embedded groups.
         seed: of the initial weights.
+        name: of the layer, and the beginning of its parts' names.
     """
 
     gives_score = False
 
-    def __init__(self, config: Config, layout: GroupsLayout, *, seed: int) -> None:
-        super().__init__(name="backbone")
-        self._inputs = FlatInputs(layout, config.number_dim, seed=seed)
+    def __init__(
+        self,
+        config: Config,
+        layout: GroupsLayout,
+        *,
+        seed: int,
+        name: str = "backbone",
+    ) -> None:
+        super().__init__(name=name)
+        self._inputs = FlatInputs(
+            layout, config.number_dim, seed=seed, name=f"{name}_inputs"
+        )
         inputs = self._inputs.width
         self._stacked = config.structure == "stacked"
         self._cross = [
@@ -34,7 +44,7 @@ class CrossNetworkV2(keras.layers.Layer):  # type: ignore[misc]
                 inputs,
                 rank=config.rank,
                 experts=config.experts,
-                name=f"backbone_cross_{number}",
+                name=f"{name}_cross_{number}",
                 seed=seed,
             )
             for number in range(config.cross_layers)
@@ -42,7 +52,7 @@ class CrossNetworkV2(keras.layers.Layer):  # type: ignore[misc]
         self._mlp = MLP(
             inputs,
             config.hidden,
-            name="backbone_hidden",
+            name=f"{name}_hidden",
             seed=seed,
             dropout=config.dropout,
         )

@@ -18,17 +18,27 @@ class DeepNetwork(keras.layers.Layer):  # type: ignore[misc]
         config: its section of the job.
         layout: of the embedded groups.
         seed: of the initial weights.
+        name: of the layer, and the beginning of its parts' names.
     """
 
     gives_score = False
 
-    def __init__(self, config: Config, layout: GroupsLayout, *, seed: int) -> None:
-        super().__init__(name="backbone")
-        self._inputs = FlatInputs(layout, config.number_dim, seed=seed)
+    def __init__(
+        self,
+        config: Config,
+        layout: GroupsLayout,
+        *,
+        seed: int,
+        name: str = "backbone",
+    ) -> None:
+        super().__init__(name=name)
+        self._inputs = FlatInputs(
+            layout, config.number_dim, seed=seed, name=f"{name}_inputs"
+        )
         self._mlp = MLP(
             self._inputs.width,
             config.hidden,
-            name="backbone_hidden",
+            name=f"{name}_hidden",
             seed=seed,
             dropout=config.dropout,
         )

@@ -36,15 +36,20 @@ class FlatInputs(keras.layers.Layer):  # type: ignore[misc]
     """
 
     def __init__(
-        self, layout: GroupsLayout, number_dim: int | None, *, seed: int
+        self,
+        layout: GroupsLayout,
+        number_dim: int | None,
+        *,
+        seed: int,
+        name: str = "backbone_inputs",
     ) -> None:
-        super().__init__(name="backbone_inputs")
+        super().__init__(name=name)
         self._layout = layout
         self._vectors: NumberVectors | None = None
         self.width = flat_width(layout)
         if number_dim is not None:
             self._vectors = NumberVectors(
-                layout, number_dim, name="backbone_inputs_numbers", seed=seed
+                layout, number_dim, name=f"{name}_numbers", seed=seed
             )
             self.width += self._vectors.count * (number_dim - 1)
         self.built = True

@@ -19,19 +19,27 @@ class InnerProductNetwork(keras.layers.Layer):  # type: ignore[misc]
         config: its section of the job.
         layout: of the embedded groups.
         seed: of the initial weights.
+        name: of the layer, and the beginning of its parts' names.
     """
 
     gives_score = False
 
-    def __init__(self, config: Config, layout: GroupsLayout, *, seed: int) -> None:
-        super().__init__(name="backbone")
-        self._fields = Fields(layout, seed=seed)
+    def __init__(
+        self,
+        config: Config,
+        layout: GroupsLayout,
+        *,
+        seed: int,
+        name: str = "backbone",
+    ) -> None:
+        super().__init__(name=name)
+        self._fields = Fields(layout, seed=seed, name=f"{name}_fields")
         count = len(self._fields.fields)
         self._flat = count * self._fields.width
         self._mlp = MLP(
             self._flat + count * (count - 1) // 2,
             config.hidden,
-            name="backbone_hidden",
+            name=f"{name}_hidden",
             seed=seed,
             dropout=config.dropout,
         )

@@ -4,13 +4,14 @@ from typing import Any
 
 import keras
 
-from configs.backbones import Backbone
+from configs.backbones import BackboneSection
 from trainer.backbones.dbpman import PathMatching
 from trainer.backbones.dcn_v2 import CrossNetworkV2
 from trainer.backbones.deepfm import DeepFM
 from trainer.backbones.dien import DeepInterestEvolution
 from trainer.backbones.din import DeepInterest
 from trainer.backbones.dnn import DeepNetwork
+from trainer.backbones.experts import HeterogeneousExperts
 from trainer.backbones.flat import Flat
 from trainer.backbones.fm import FactorizationMachine
 from trainer.backbones.fwfm import FieldWeightedFM
@@ -42,11 +43,12 @@ BACKBONES: dict[str, Any] = {
     "dbpman": PathMatching,
     "tin": TemporalInterest,
     "self_attention": SelfAttentionNetwork,
+    "experts": HeterogeneousExperts,
 }
 
 
 def build_backbone(
-    config: Backbone, layout: GroupsLayout, *, seed: int
+    config: BackboneSection, layout: GroupsLayout, *, seed: int
 ) -> keras.layers.Layer:
     """Returns the backbone of a job: a layer from `EmbeddedGroups` to a hidden vector,
     float32 [B, width], with the attributes `width` and `gives_score` (whether that
