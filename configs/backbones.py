@@ -27,6 +27,7 @@ __all__ = [
     "InnerProductNetwork",
     "LogisticRegression",
     "MaskNetwork",
+    "Parts",
     "PathMatching",
     "Rate",
     "SelfAttention",
@@ -45,6 +46,7 @@ class BackboneSection(Section):
     """What all backbones say of themselves.
 
     Attributes:
+        name: of the backbone.
         gives_score: whether the backbone gives one number, a logit up to a bias, and no
             hidden vector: it then serves one task, with a single logit.
         first_order: whether it needs a weight for each value of each feature, beside
@@ -57,6 +59,8 @@ class BackboneSection(Section):
     first_order: ClassVar[bool] = False
     equal_widths: ClassVar[bool] = False
     reads_sequences: ClassVar[bool] = False
+
+    name: str
 
     @property
     def further_sets(self) -> list[int]:
