@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from preprocessing.datasets.public_commands import add_public_sets
+
 __all__ = ["add_commands"]
 
 _Subparsers = Any
@@ -22,6 +24,7 @@ def add_commands(subparsers: _Subparsers) -> None:
     sets = parser.add_subparsers(title="data sets", metavar="SET", required=True)
     _add_criteo(sets)
     _add_globo(sets)
+    add_public_sets(sets, _add_common)
 
 
 def _add_synthesize(subparsers: _Subparsers) -> None:
