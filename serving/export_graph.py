@@ -28,6 +28,9 @@ _TRAINING_WORDS = {
 }
 """Parts of names that only training-time variables and ops have."""
 
+_TRAINING_PREFIX = "auxiliary_"
+"""Begins the names of the layers of auxiliary tasks."""
+
 _TRAINING_OPS = re.compile(
     r"Assign.*|Resource(Sparse)?Apply.*|Resource(Nd)?Scatter.*"
     r"|(?!StopGradient).*Gradient.*"
@@ -96,7 +99,9 @@ def _check_words(names: Iterable[str], job: Job, what: str) -> None:
     for name in names:
         for part in re.split(r"[/:#]", name):
             word = re.sub(r"(_\d+)+$", "", part).lower()
-            if word in _TRAINING_WORDS and word not in allowed:
+            if word in allowed:
+                continue
+            if word in _TRAINING_WORDS or word.startswith(_TRAINING_PREFIX):
                 raise ExportError(
                     f"the export's {what} {name} belongs to training ({word!r})"
                 )

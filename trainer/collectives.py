@@ -24,8 +24,14 @@ part and receives all others'):
 | Combined-Contrastive | 4 B H more: the hidden vectors of width H | 4 B H |
 | UIM | 8 B D: both projections of width D; 24 B: ids and labels | 8 B D |
 | NIP | 8 B keys; 8 T d: states and targets; 24 T: ids and positions | 8 T d |
+| DMR | 8 B: items; 4 B d more with `targets: shared` | 0, or 4 B d |
+| DeepMCP's correlation | 8 B keys; 4 M D: vectors; 8 M: items; 4 bytes: pairs | 4 M D |
+| CL4CTR's contrast, DeepMCP's matching | 4 bytes: rows | - |
+| CL4CTR's alignment | 8 B F: values; 4 F d: sums | - |
+| CL4CTR's uniformity | 8 B F: values; 4 R F d: sums | 4 R F d |
 
-T are the targets of NIP, d the width of a behaviour. Pointwise losses gather nothing.
+T are the targets of NIP, M the behaviours of all distinct histories, d the width of a
+behaviour or embedding, F the fields. Pointwise losses gather nothing.
 
 Call everything here in a replica context (inside `strategy.run`, itself inside
 `tf.function`), on every replica alike and in the same order, not under `tf.cond` or

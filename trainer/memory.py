@@ -8,6 +8,7 @@ from pathlib import Path
 from configs.errors import TrainingError
 from configs.features import embedded_features
 from configs.job import Job
+from trainer.auxiliary.dmr import target_tables
 from trainer.inputs.files import ExampleFiles
 from trainer.layers.tables import tables_of
 from trainer.optimizers.registry import sparse_optimizer
@@ -83,6 +84,7 @@ def memory_of(
     if job.model.backbone.first_order:
         variables.append((1, all_rows))
     variables += [(dim, all_rows) for dim in job.model.backbone.further_sets]
+    variables += target_tables(job)
     options = job.training.optimizer.embeddings
     slots = len(sparse_optimizer(options).slots)
     by_row = options.name == "rowwise_adagrad"

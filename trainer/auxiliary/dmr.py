@@ -18,7 +18,7 @@ from trainer.layers.groups import EmbeddedGroups, GroupsLayout
 from trainer.layers.mlp import dense
 from trainer.layers.seeds import derived_seed
 
-__all__ = ["DMR", "target_rows"]
+__all__ = ["DMR", "target_tables"]
 
 # Where the slope of a PReLU starts, for negative numbers.
 SLOPE = 0.25
@@ -90,17 +90,7 @@ class DMR(keras.layers.Layer):  # type: ignore[misc]
             initializer=keras.initializers.Constant(SLOPE),
         )
         self._draws = Draws(name=f"{name}_draws", seed=seed)
-        self._rows = target_rows(config, job)
-        self._table: keras.Variable | None = None
-        if self._rows:
-            self._table = self.add_weight(
-                name="targets",
-                shape=(self._rows, width),
-                initializer=keras.initializers.RandomNormal(
-                    stddev=job.training.embedding_initial_stddev,
-                    seed=derived_seed(seed, f"{name}_targets"),
-                ),
-            )
+        self._table = self._own_table(job, seed)
         self.built = True
 
     @property
@@ -119,8 +109,8 @@ class DMR(keras.layers.Layer):  # type: ignore[misc]
         items = tf.gather(tf.gather(items, rows), last, batch_dims=1)
         vectors = tf.gather(sequence.fields[self._field], rows)
         vectors = tf.gather(vectors, last, batch_dims=1)
-        columns = [items] if self._rows else [items, vectors]
-        gathered, _ = gather_all(columns)
+        own = self._table is not None
+        gathered, _ = gather_all([items] if own else [items, vectors])
         count = tf.size(gathered[0])
         drawn = self._draws.integers([self._config.negatives], count)
         found = [_taken(values, drawn) for values in gathered]
@@ -130,6 +120,18 @@ class DMR(keras.layers.Layer):  # type: ignore[misc]
             vectors, negatives = self._look_up(self._table, items, found[0])
         loss = self._loss(users, vectors, negatives, items, found[0])
         return tf.math.divide_no_nan(loss, tf.cast(count, tf.float32))
+
+    def _own_table(self, job: Job, seed: int) -> keras.Variable | None:
+        for dim, rows in target_tables(job):
+            return self.add_weight(
+                name="targets",
+                shape=(rows, dim),
+                initializer=keras.initializers.RandomNormal(
+                    stddev=job.training.embedding_initial_stddev,
+                    seed=derived_seed(seed, "auxiliary_dmr_targets"),
+                ),
+            )
+        return None
 
     def _users(self, values: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
         """Returns u [n, d] of behaviours [n, L, D], number `last` and on left out."""
@@ -144,7 +146,7 @@ class DMR(keras.layers.Layer):  # type: ignore[misc]
 
     def _look_up(self, table: keras.Variable, *items: tf.Tensor) -> list[tf.Tensor]:
         """Returns the rows of items [n], [k] in the own table, in one gather."""
-        rows = tf.math.floormod(tf.concat(items, axis=0), self._rows)
+        rows = tf.math.floormod(tf.concat(items, axis=0), table.shape[0])
         sizes = tf.stack([tf.size(x) for x in items])
         vectors = tf.gather(table.value, rows)
         return list(tf.split(vectors, sizes, axis=0, num=len(items)))
@@ -166,13 +168,21 @@ class DMR(keras.layers.Layer):  # type: ignore[misc]
         return tf.reduce_sum(positive) + tf.reduce_sum(negative)
 
 
-def target_rows(config: Config, job: Job) -> int:
-    """Returns the rows of the task's own table; 0 if it has none."""
-    if config.targets == "shared":
-        return 0
-    name = config.sequence or next(iter(layout_of(job).sequences))
-    field = layout_of(job).sequences[name].fields[0]
-    return config.target_buckets or job.embedding_of(f"{name}.{field}").buckets or 0
+def target_tables(job: Job) -> list[tuple[int, int]]:
+    """Returns width and rows of the own table, of a job whose task has one."""
+    found = []
+    for config in job.model.auxiliary:
+        if config.name == "dmr" and config.targets == "own":
+            field = _first_field(config, job)
+            rows = config.target_buckets or job.embedding_of(field).buckets or 0
+            found.append((job.embedding_of(field).dim or 0, rows))
+    return found
+
+
+def _first_field(config: Config, job: Job) -> str:
+    sequences = layout_of(job).sequences
+    name = config.sequence or next(iter(sequences))
+    return f"{name}.{sequences[name].fields[0]}"
 
 
 def _taken(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
