@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from configs.canonical import CategoricalType
+from configs.data import EventLog
 from configs.features import (
     CategoricalFeature,
     MultiValuedFeature,
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BehaviourColumn",
+    "BehaviourSource",
     "age_unit",
     "behaviour_column",
+    "behaviour_sources",
     "built_sequences",
     "history_problems",
 ]
@@ -41,6 +44,25 @@ class BehaviourColumn:
     row: Literal["impression", "event"]
     type: CategoricalType | Literal["number"]
     inherited: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BehaviourSource:
+    """An event log that sequences are built of.
+
+    Attributes:
+        name: of the log: a label, or a key of `data.behaviours`.
+        answers: whether its events answer impressions.
+        user: its column with the user, None if the impression names the user.
+        columns: that the sequences need.
+        max_length: of the longest sequence.
+    """
+
+    name: str
+    answers: bool
+    user: str | None
+    columns: tuple[BehaviourColumn, ...]
+    max_length: int
 
 
 def built_sequences(job: "Job") -> dict[str, SequenceFeature]:
@@ -88,6 +110,30 @@ def behaviour_column(job: "Job", name: str, field: str) -> BehaviourColumn | Non
     )
 
 
+def behaviour_sources(job: "Job") -> dict[str, BehaviourSource]:
+    """Returns the event logs that sequences of `job` are built of, by name."""
+    columns: dict[str, dict[BehaviourColumn, None]] = {}
+    lengths: dict[str, int] = {}
+    for name, feature in built_sequences(job).items():
+        source = feature.source
+        lengths[source] = max(lengths.get(source, 0), feature.max_length)
+        for field in feature.fields:
+            column = behaviour_column(job, name, field)
+            if column is not None:
+                columns.setdefault(source, {})[column] = None
+    sources = {}
+    for name, length in lengths.items():
+        log = job.data.behaviours.get(name) or job.data.events[name]
+        sources[name] = BehaviourSource(
+            name=name,
+            answers=isinstance(log, EventLog),
+            user=log.user,
+            columns=tuple(columns[name]),
+            max_length=length,
+        )
+    return sources
+
+
 def history_problems(job: "Job") -> Iterator[str]:
     """Yields what is wrong between sequences and the logs that they are built of."""
     for name, feature in job.features.items():
@@ -109,9 +155,7 @@ def history_problems(job: "Job") -> Iterator[str]:
             )
 
 
-def _logged_problems(
-    job: "Job", place: str, feature: SequenceFeature
-) -> Iterator[str]:
+def _logged_problems(job: "Job", place: str, feature: SequenceFeature) -> Iterator[str]:
     if feature.gap != type(feature).model_fields["gap"].default:
         yield f"{place}.gap: the sequence is not built, but logged (from: log)"
     for field, definition in feature.fields.items():

@@ -1,0 +1,206 @@
+"""Fourth stage: impressions of a bucket of users find their histories.
+
+The impressions that are kept come with user and time; those of one user, time and home
+(bucket of the encoded features) share one history, which is written once. Impressions
+and histories then go to the home buckets.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from configs.durations import duration_ms
+from configs.features import SequenceFeature
+from configs.histories import age_unit, behaviour_column, built_sequences
+from configs.job import Job
+from configs.layout import sequence_key
+from preprocessing.behaviours import BEHAVIOURS
+from preprocessing.fields import USER, value_name
+from preprocessing.fingerprinting import fingerprints_of
+from preprocessing.golden import raw_records, raw_values
+from preprocessing.histories import Slices, in_order, recent
+from preprocessing.join_stage import LABELED
+from preprocessing.plan import Plan, column_array
+from preprocessing.scratch import BucketFile, read_bucket, write_buckets
+
+__all__ = ["HISTORIES", "build_histories"]
+
+HISTORIES = ":histories"
+"""Kind of the bucket files of histories, by home; impressions are `LABELED`."""
+
+
+def build_histories(
+    plan: Plan, bucket: int, asking: Sequence[str], behaviours: Mapping[str, list[str]]
+) -> list[BucketFile]:
+    """Builds the histories of a bucket of users.
+
+    Args:
+        plan: of the run.
+        bucket: its number.
+        asking: bucket files of impressions.
+        behaviours: bucket files of behaviours, by kind.
+    """
+    rows = read_bucket(sorted(asking), bucket)
+    if rows is None:
+        return []
+    counters: Counter[str] = Counter()
+    tables = {}
+    for kind, paths in behaviours.items():
+        found = read_bucket(sorted(paths), bucket)
+        if found is not None:
+            tables[kind.removeprefix(BEHAVIOURS)] = in_order(found)
+    order, question = _questions(rows)
+    asked = rows.take(pa.array(order)).combine_chunks()
+    golden = np.zeros(len(order), np.bool_)
+    np.logical_or.at(golden, question, column_array(rows, "golden").to_numpy(False))
+    histories = _histories(plan.job, asked, tables, golden, counters)
+    plan.scratch.write_json(
+        "summaries", f"histories-{bucket:08}", {"counters": counters, "dead": {}}
+    )
+    return _write(plan, bucket, rows, question, asked, histories)
+
+
+def _questions(
+    rows: pa.Table,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Returns a row of each distinct home, user and time, by home; and the number of
+    each row's question."""
+    keys = [column_array(rows, name).to_numpy() for name in ("time", USER, "home")]
+    order = np.lexsort(keys)
+    new = np.ones(len(order), np.bool_)
+    new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+    question = np.empty(len(order), np.int64)
+    question[order] = np.cumsum(new) - 1
+    return order[new], question
+
+
+def _histories(
+    job: Job,
+    asked: pa.Table,
+    behaviours: Mapping[str, pa.Table],
+    golden: npt.NDArray[np.bool_],
+    counters: Counter[str],
+) -> pa.Table:
+    """Returns the encoded histories of questions, and (`raw`) as requests spell them
+    for those of golden candidates."""
+    columns: dict[str, Any] = {}
+    raw: dict[str, list[Any]] = {}
+    picked = asked.filter(pa.array(golden))
+    for name, feature in built_sequences(job).items():
+        table = behaviours.get(feature.source)
+        if table is not None:
+            table = _with_first_field(job, name, feature, table)
+        found = _found(feature, table, asked)
+        few = _found(feature, table, picked)
+        counters[f"features.{name}.older_behaviours"] += int(found.older.sum())
+        for field in feature.fields:
+            values = _values(job, name, field, table, asked, found)
+            columns[sequence_key(name, field)] = _lists(found, values)
+            column = behaviour_column(job, name, field)
+            if column is not None and column.type != "number":
+                values = _texts(table, value_name(column), few)
+            else:
+                values = _values(job, name, field, table, picked, few)
+            raw[feature.column_of(name, field)] = raw_values(
+                _lists(few, values).to_pylist(),
+                "number" if column is None else column.type,
+            )
+    records: npt.NDArray[Any] = np.full(len(asked), None, object)
+    records[golden] = raw_records(raw, int(golden.sum()))
+    columns["raw"] = pa.array(records, pa.string())
+    return pa.table(columns)
+
+
+def _found(feature: SequenceFeature, table: pa.Table | None, asked: pa.Table) -> Slices:
+    """Returns the histories of questions as places in the behaviours."""
+    if table is None:
+        return Slices(
+            offsets=np.zeros(len(asked) + 1, np.int32),
+            places=np.zeros(0, np.int64),
+            older=np.zeros(len(asked), np.int64),
+        )
+    before = column_array(asked, "time").to_numpy() - duration_ms(feature.gap)
+    users = column_array(asked, USER).to_numpy()
+    return recent(table, users, before, feature.max_length)
+
+
+def _with_first_field(
+    job: Job, name: str, feature: SequenceFeature, table: pa.Table
+) -> pa.Table:
+    """Leaves out behaviours without the field that tells that there is one."""
+    column = behaviour_column(job, name, next(iter(feature.fields)))
+    if column is None:
+        raise TypeError(f"the first field of {name} is not categorical")
+    present = pc.not_equal(table[value_name(column)], "")
+    return table if pc.all(present).as_py() else table.filter(present).combine_chunks()
+
+
+def _values(
+    job: Job,
+    name: str,
+    field: str,
+    table: pa.Table | None,
+    asked: pa.Table,
+    found: Slices,
+) -> npt.NDArray[Any]:
+    """Returns the encoded values of a field, history after history: fingerprints, or
+    numbers."""
+    column = behaviour_column(job, name, field)
+    if column is not None and column.type != "number":
+        if table is None:
+            return np.zeros(0, np.int64)
+        ids = fingerprints_of(column_array(table, value_name(column)))
+        return np.asarray(ids[found.places])
+    if table is None:
+        return np.zeros(0, np.float32)
+    if column is not None:
+        numbers = column_array(table, value_name(column)).to_numpy(zero_copy_only=False)
+        return np.asarray(numbers[found.places], np.float32)
+    unit = age_unit(built_sequences(job)[name].fields[field])
+    moments = column_array(table, "time").to_numpy()[found.places]
+    times = column_array(asked, "time").to_numpy()
+    ages = np.repeat(times, np.diff(found.offsets)) - moments
+    return (ages / duration_ms(f"1{unit}")).astype(np.float32)
+
+
+def _texts(table: pa.Table | None, name: str, found: Slices) -> pa.Array:
+    if table is None:
+        return pa.array([], pa.string())
+    return column_array(table, name).take(pa.array(found.places))
+
+
+def _lists(found: Slices, values: Any) -> pa.Array:
+    flat = values if isinstance(values, pa.Array) else pa.array(values)
+    return pa.ListArray.from_arrays(pa.array(found.offsets), flat)
+
+
+def _write(
+    plan: Plan,
+    bucket: int,
+    rows: pa.Table,
+    question: npt.NDArray[np.int64],
+    asked: pa.Table,
+    histories: pa.Table,
+) -> list[BucketFile]:
+    homes = column_array(asked, "home").to_numpy().astype(np.int64)
+    # Questions are by home: a number counts from the first one of the same home.
+    first = np.searchsorted(homes, np.arange(plan.buckets))
+    own = column_array(rows, "home").to_numpy().astype(np.int64)
+    answered = rows.select(["file", "row", "labels"]).append_column(
+        "question", pa.array(question - first[own])
+    )
+    files = []
+    for kind, content, buckets in (
+        (LABELED, answered, own),
+        (HISTORIES, histories, homes),
+    ):
+        folder = "answered" if kind == LABELED else "histories"
+        path = plan.scratch.folder(folder) / f"{bucket:08}.arrow"
+        filled = write_buckets(path, content, buckets, plan.buckets)
+        files += [BucketFile(kind=kind, bucket=b, path=str(path)) for b in filled]
+    return files
