@@ -11,10 +11,11 @@ import sys
 from collections.abc import Callable
 
 from configs.errors import EXIT_CODE, PairstreamError
+from configs.imports import import_modules
 from configs.job import Job
 from configs.loading import load_job
 
-__all__ = ["add_job_arguments", "job_from", "run_command"]
+__all__ = ["add_import_argument", "add_job_arguments", "job_from", "run_command"]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
@@ -23,7 +24,8 @@ INTERRUPTED = 130
 def add_job_arguments(
     parser: argparse.ArgumentParser, *, optional: bool = False
 ) -> None:
-    """Adds the arguments that name a job: `JOB` and `--set SECTION.KEY=VALUE`.
+    """Adds the arguments that name a job: `JOB`, `--set SECTION.KEY=VALUE`, and
+    `--import MODULE`.
 
     Args:
         parser: of the command.
@@ -44,14 +46,30 @@ def add_job_arguments(
         help="replace one value of the job file, such as training.batch_size=4096;"
         " may be given several times",
     )
+    add_import_argument(parser)
+
+
+def add_import_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds `--import MODULE`."""
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import this module first, for parts of your own that it registers; may be"
+        " given several times",
+    )
 
 
 def job_from(arguments: argparse.Namespace) -> Job:
     """Reads the job that the arguments name, and prints its warnings to stderr.
 
     Raises:
-        JobError: if the job file or an override is wrong.
+        JobError: if the job file or an override is wrong, or a module to import is
+            not there.
     """
+    import_modules(arguments.imports)
     job = load_job(arguments.job, arguments.overrides)
     for warning in job.warnings():
         print(f"warning: {warning}", file=sys.stderr)
@@ -62,9 +80,11 @@ def run_command(main: Callable[[], int | None]) -> int:
     """Runs a command and returns its exit status.
 
     An error that the user can mend is printed to stderr without a traceback and gives
-    `EXIT_CODE`. Anything else is a defect of ours and keeps its traceback.
+    `EXIT_CODE`. Anything else is a defect of ours and keeps its traceback. Modules that
+    the environment names (`configs.imports`) are imported before.
     """
     try:
+        import_modules()
         return main() or 0
     except PairstreamError as error:
         print(f"error: {error}", file=sys.stderr)

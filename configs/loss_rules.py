@@ -32,9 +32,10 @@ def loss_problems(job: "Job") -> Iterator[str]:
                 " 'two_logits': use 'single_logit', or another backbone"
             )
         for loss in task.losses:
-            if loss.name == "pwiser":
+            conversion = getattr(loss, "conversion", None)
+            if conversion is not None:
                 yield from _conversion_problems(
-                    job, f"{place}.losses.pwiser", name, loss.conversion
+                    job, f"{place}.losses.{loss.name}", name, conversion
                 )
 
 

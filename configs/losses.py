@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
+from configs.own import OwnLoss
 from configs.section import Section
 
 __all__ = [
@@ -154,8 +155,10 @@ def context_of(loss: Loss) -> Context:
     return context
 
 
-def cross_entropy_share(loss: Loss) -> float:
+def cross_entropy_share(loss: Loss | OwnLoss) -> float:
     """Returns how much binary cross-entropy a loss contains, before its weight."""
+    if isinstance(loss, OwnLoss):
+        return loss.cross_entropy
     if loss.name in ("ranknet", "focal", "focal_balanced"):
         return 0.0
     return float(getattr(loss, "alpha", 1.0))

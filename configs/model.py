@@ -2,13 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
 
 from configs.auxiliary import NIP, UIM, Auxiliary
 from configs.backbones import Backbone
 from configs.experts import HeterogeneousExperts
 from configs.losses import BinaryCrossEntropy, Loss, cross_entropy_share
 from configs.multi_task import MultiTask
+from configs.own import OwnAuxiliary, OwnBackbone, OwnLoss, own
 from configs.section import Section
 
 __all__ = [
@@ -45,7 +53,9 @@ class Task(Section):
     on all rows (ESMM). What the head gives is served too, as TASK_given_OTHER."""
     correction: Correction | None = None
     """`logit_shift` for the label whose negatives are dropped, unless given here."""
-    losses: list[Loss] = Field(default=[BinaryCrossEntropy(name="bce")], min_length=1)
+    losses: list[Annotated[Loss, own(OwnLoss), SerializeAsAny()]] = Field(
+        default=[BinaryCrossEntropy(name="bce")], min_length=1
+    )
     weight: PositiveFloat = 1.0
     """Of this task in the total loss."""
 
@@ -98,14 +108,19 @@ class Task(Section):
 class Model(Section):
     """What is trained. Auxiliary tasks take part in training only."""
 
-    backbone: Annotated[Backbone | HeterogeneousExperts, Field(discriminator="name")]
+    backbone: Annotated[
+        Backbone | HeterogeneousExperts,
+        Field(discriminator="name"),
+        own(OwnBackbone),
+        SerializeAsAny(),
+    ]
     multi_task: MultiTask | None = None
     """What lies between the backbone and the heads: layers of each task, and what
     tasks share. All heads take the backbone's hidden vector unless given."""
     embedding_dim: PositiveInt | None = None
     """Width of every embedding that does not name its own."""
     tasks: dict[str, Task] = Field(min_length=1)
-    auxiliary: list[Auxiliary] = []
+    auxiliary: list[Annotated[Auxiliary, own(OwnAuxiliary), SerializeAsAny()]] = []
 
     def factors(self, task: str) -> list[str]:
         """Returns the tasks whose factors multiply to the probability of `task`, from

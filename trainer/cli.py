@@ -5,8 +5,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from configs.command import add_job_arguments, job_from, run_command
+from configs.command import (
+    add_import_argument,
+    add_job_arguments,
+    job_from,
+    run_command,
+)
 from configs.errors import JobError
+from configs.imports import import_modules
 
 __all__ = ["main"]
 
@@ -28,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_workers(commands)
     _add_evaluate(commands)
     _add_check_devices(commands)
+    _add_models(commands)
     return parser
 
 
@@ -119,6 +126,18 @@ def _add_check_devices(
     check.set_defaults(run=_check_devices)
 
 
+def _add_models(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    models = commands.add_parser(
+        "models",
+        help="list backbones, multi-task layers, heads, losses, auxiliary tasks and"
+        " optimizers",
+    )
+    add_import_argument(models)
+    models.set_defaults(run=_models)
+
+
 def _train(arguments: argparse.Namespace) -> int:
     from trainer.workers import stop_with_parent
 
@@ -193,3 +212,10 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         f" {report['checkpoint']} (step {report['step']:,}) of {report['run']}"
     )
     print(metrics_table(report["tasks"], title=title))
+
+
+def _models(arguments: argparse.Namespace) -> None:
+    import_modules(arguments.imports)
+    from trainer.models import render_models
+
+    print(render_models())

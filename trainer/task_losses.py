@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from configs.errors import JobError
 from configs.job import Job
 from configs.layout import IDS, LABELS, NEGATIVE_KEEP_RATE, layout_of
 from configs.losses import Loss as Config
@@ -69,6 +70,12 @@ class TaskLosses:
             config.name: _Term(config=config, loss=build_loss(config))
             for config in section.losses
         }
+        for name, term in self._terms.items():
+            if term.loss.two_logits and section.head != "two_logits":
+                raise JobError(
+                    f"model.tasks.{task}: the loss {name} takes two logits: set 'head:"
+                    " two_logits'"
+                )
         self._head = head
         self._correction = job.correction(task)
         self._label = layout.labels.index(task)
@@ -76,13 +83,9 @@ class TaskLosses:
         self._given = section.given and layout.labels.index(section.given)
         contexts = [t for t in self._terms.values() if t.inside_contexts]
         self._context = layout.ids.index(str(job.context)) if contexts else None
+        conversions = [getattr(loss, "conversion", None) for loss in section.losses]
         self._conversion = next(
-            (
-                layout.labels.index(config.conversion)
-                for config in section.losses
-                if config.name == "pwiser"
-            ),
-            None,
+            (layout.labels.index(label) for label in conversions if label), None
         )
 
     def __call__(

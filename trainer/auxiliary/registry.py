@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from configs.job import Job
+from configs.own import OwnAuxiliary, implementation_of
 from trainer.auxiliary.cl4ctr_alignment import CL4CTRAlignment
 from trainer.auxiliary.cl4ctr_contrastive import CL4CTRContrastive
 from trainer.auxiliary.cl4ctr_uniformity import CL4CTRUniformity
@@ -38,4 +39,6 @@ def build_auxiliary(
     replica's share of the mean over the anchors of all replicas, 0 if there are none.
     A task with a table of its own names it in `table_variables`.
     """
-    return AUXILIARY[config.name](config, job, layout, seed=seed)
+    own = isinstance(config, OwnAuxiliary)
+    build = implementation_of(config) if own else AUXILIARY[config.name]
+    return build(config, job, layout, seed=seed)

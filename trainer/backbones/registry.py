@@ -5,6 +5,8 @@ from typing import Any
 import keras
 
 from configs.backbones import BackboneSection
+from configs.errors import JobError
+from configs.own import OwnBackbone, implementation_of
 from trainer.backbones.dbpman import PathMatching
 from trainer.backbones.dcn_v2 import CrossNetworkV2
 from trainer.backbones.deepfm import DeepFM
@@ -53,5 +55,18 @@ def build_backbone(
     """Returns the backbone of a job: a layer from `EmbeddedGroups` to a hidden vector,
     float32 [B, width], with the attributes `width` and `gives_score` (whether that
     vector is one number, a logit up to a bias), and `scores` if its first so many
-    numbers are logits that a head adds to its own."""
-    return BACKBONES[config.name](config, layout, seed=seed)
+    numbers are logits that a head adds to its own.
+
+    Raises:
+        JobError: if it cannot be built for this layout.
+    """
+    if not isinstance(config, OwnBackbone):
+        return BACKBONES[config.name](config, layout, seed=seed)
+    backbone = implementation_of(config)(config, layout, seed=seed)
+    if not isinstance(getattr(backbone, "width", None), int):
+        raise JobError(
+            f"model.backbone: {config.name} has no 'width': set self.width to the width"
+            " of its hidden vector, in the constructor"
+        )
+    backbone.gives_score = config.gives_score
+    return backbone

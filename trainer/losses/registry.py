@@ -3,6 +3,7 @@
 from typing import Any
 
 from configs.losses import Loss as Config
+from configs.own import OwnLoss, implementation_of
 from trainer.losses.base import Loss
 from trainer.losses.bce import BinaryCrossEntropy
 from trainer.losses.combined_contrastive import CombinedContrastive
@@ -35,8 +36,11 @@ LOSSES: dict[str, type[Loss]] = {
 _CALLERS = {"name", "weight", "context", "conversion"}
 
 
-def build_loss(config: Config) -> Loss:
+def build_loss(config: Config | OwnLoss) -> Loss:
     """Returns the loss of a job's section, whose `weight`, `context` and labels are the
     caller's to apply."""
     arguments: dict[str, Any] = config.model_dump(exclude=_CALLERS)
+    if isinstance(config, OwnLoss):
+        loss: Loss = implementation_of(config)(**arguments)
+        return loss
     return LOSSES[config.name](**arguments)
