@@ -121,7 +121,19 @@ class InferenceModel(keras.Model):  # type: ignore[misc]
     ) -> dict[str, tf.Tensor]:
         """Returns the last hidden vectors [B, width] by task, from which its head
         predicts: one for all unless the job has a `multi_task` section."""
-        hidden = self._backbone(groups, training=training)
+        return self._by_task(self._backbone(groups, training=training), training)
+
+    def hidden_and_states(
+        self, groups: EmbeddedGroups, training: bool = False
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns `hidden`, and the states inside the backbone by name: of one that has
+        `gives_states`, for those who train it. Nothing served comes from here."""
+        if not getattr(self._backbone, "gives_states", False):
+            return self.hidden(groups, training=training), {}
+        hidden, states = self._backbone(groups, training=training, with_states=True)
+        return self._by_task(hidden, training), states
+
+    def _by_task(self, hidden: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         if self._multi_task is None:
             return dict.fromkeys(self._heads, hidden)
         vectors: dict[str, tf.Tensor] = self._multi_task(hidden, training=training)

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from configs.job import Job
+from trainer.auxiliary.of_backbone import build_backbone_loss
 from trainer.auxiliary.registry import build_auxiliary
 from trainer.inference import InferenceModel
 from trainer.layers.groups import EmbeddedGroups
@@ -47,8 +48,11 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             )
             for config in job.model.auxiliary
         }
+        self._of_backbone = build_backbone_loss(
+            job, inference.embedding.layout, inference.backbone, seed=seed
+        )
         self._compiled_hidden = tf.function(
-            inference.hidden, jit_compile=True, autograph=False
+            inference.hidden_and_states, jit_compile=True, autograph=False
         )
         self.built = True
 
@@ -100,7 +104,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             that hold a positive and a negative row, which is no part of the loss.
         """
         groups = self.inference.embed(batch)
-        hidden = self._hidden(groups, training)
+        hidden, states = self._hidden(groups, training)
         outputs = self.inference.outputs(hidden)
         losses: dict[str, tf.Tensor] = {}
         logged: dict[str, tf.Tensor] = {}
@@ -115,12 +119,19 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             value = self._auxiliary[config.name](groups, dict(batch))
             losses[f"auxiliary/{config.name}"] = value
             total += config.weight * value
+        if self._of_backbone is not None:
+            backbone = self._job.model.backbone
+            value = self._of_backbone(groups, dict(batch), states)
+            losses[f"auxiliary/{backbone.name}"] = value
+            total += backbone.auxiliary_weight * value
         return {"loss": total, **losses, **logged}
 
-    def _hidden(self, groups: EmbeddedGroups, training: bool) -> dict[str, tf.Tensor]:
+    def _hidden(
+        self, groups: EmbeddedGroups, training: bool
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Runs backbone and multi-task layers as `training.precision` and `jit_compile`
-        say."""
-        options, hidden = self._job.training, self.inference.hidden
+        say; returns what `InferenceModel.hidden_and_states` does, as float32."""
+        options, hidden = self._job.training, self.inference.hidden_and_states
         # A score is a sum, and nothing that could gain by either.
         if self.inference.backbone.gives_score:
             return hidden(groups, training=training)
@@ -128,4 +139,4 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             hidden = self._compiled_hidden
         with computing_in(options.precision, *self.inference.hidden_layers):
             vectors = hidden(groups, training=training)
-            return {task: tf.cast(x, tf.float32) for task, x in vectors.items()}
+            return tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), vectors)

@@ -16,7 +16,15 @@ from trainer.layers.groups import (
     SequenceWidths,
 )
 
-__all__ = ["Meeting", "Recent", "meeting", "meeting_width", "met_sequences", "recent"]
+__all__ = [
+    "Meeting",
+    "Recent",
+    "meeting",
+    "meeting_width",
+    "met_sequences",
+    "recent",
+    "shared_fields",
+]
 
 
 class Meeting(NamedTuple):
@@ -74,18 +82,22 @@ def met_sequences(backbone: str, layout: GroupsLayout) -> list[str]:
 def meeting(name: str, groups: EmbeddedGroups, layout: GroupsLayout) -> Meeting:
     """Returns where a sequence meets the item; it is one of `met_sequences`."""
     sequence, widths = groups.sequences[name], layout.sequences[name]
-    behaviours, target = [], []
-    for field, feature in widths.item_fields.items():
+    target = []
+    for feature in widths.item_fields.values():
         span = layout.spans[feature]
-        behaviours.append(sequence.fields[field])
         target.append(groups.embeddings[span.group][:, span.start : span.stop])
     others = [v for f, v in sequence.fields.items() if f not in widths.item_fields]
     others.append(sequence.values[:, :, widths.categorical :])
     return Meeting(
-        tf.concat(behaviours, axis=-1),
+        shared_fields(sequence, widths),
         tf.concat(target, axis=-1),
         tf.concat(others, axis=-1),
     )
+
+
+def shared_fields(sequence: EmbeddedSequence, widths: SequenceWidths) -> tf.Tensor:
+    """Returns the fields that share a table with the item, float32 [B, L, d]."""
+    return tf.concat([sequence.fields[field] for field in widths.item_fields], axis=-1)
 
 
 def recent(sequence: EmbeddedSequence, slots: int) -> Recent:
