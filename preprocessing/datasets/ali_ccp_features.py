@@ -65,7 +65,7 @@ def parse_feature_lists(
     Args:
         lists: of strings, [n].
         counts: features that each list must have, [n].
-        fields: names of the fields that are wanted.
+        fields: names of the fields that are wanted, of up to 8 bytes.
 
     Returns:
         Feature ids [n, fields]; -1 where the list lacks the field. Of several features
@@ -96,7 +96,7 @@ def parse_feature_lists(
 def _texts_of(lists: pa.Array) -> _Texts:
     nothing = np.zeros(0, np.int64)
     if not len(lists):
-        return _Texts(np.zeros(0, np.uint8), nothing, nothing)
+        return _Texts(np.zeros(_LONGEST_FIELD, np.uint8), nothing, nothing)
     _, offsets, data = lists.buffers()
     entries = np.frombuffer(offsets, np.int32)[lists.offset :][: len(lists) + 1]
     places: Integers = entries.astype(np.int64)

@@ -108,7 +108,7 @@ def _names_in(path: Path, layout: Layout) -> list[str]:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error}") from error
     first = start.split(b"\n", 1)[0].decode("utf-8-sig", "replace")
-    names = [name.strip().strip('"') for name in first.split(layout.delimiter)]
+    names = [name.strip(' "\r') for name in first.split(layout.delimiter)]
     missing = [name for name in layout.types if name not in names]
     more = [name for name in names if name not in layout.types]
     if missing or more:

@@ -91,9 +91,8 @@ class BucketHistories:
         self._behaviors = behaviors
         self._users, number = np.unique(behaviors["user"], return_inverse=True)
         self._histories = Histories(first_time=_FROM * 1_000, max_length=length)
-        self._histories.add(
-            number, behaviors["time"] * np.int64(1_000), np.arange(len(behaviors))
-        )
+        times_ms = behaviors["time"].astype(np.int64) * 1_000
+        self._histories.add(number, times_ms, np.arange(len(behaviors)))
 
     def columns(self, users: Integers, times_ms: Integers) -> dict[str, pa.Array]:
         """Returns the columns `history_*` of impressions, behaviours oldest first.
