@@ -56,6 +56,7 @@ class Task(Section):
     losses: list[Annotated[Loss, own(OwnLoss), SerializeAsAny()]] = Field(
         default=[BinaryCrossEntropy(name="bce")], min_length=1
     )
+    """See below; or of your own, by their import paths."""
     weight: PositiveFloat = 1.0
     """Of this task in the total loss."""
 
@@ -114,6 +115,7 @@ class Model(Section):
         own(OwnBackbone),
         SerializeAsAny(),
     ]
+    """See below; or one of your own, `name: "my_package.towers:MyTower"`."""
     multi_task: MultiTask | None = None
     """What lies between the backbone and the heads: layers of each task, and what
     tasks share. All heads take the backbone's hidden vector unless given."""
@@ -121,6 +123,7 @@ class Model(Section):
     """Width of every embedding that does not name its own."""
     tasks: dict[str, Task] = Field(min_length=1)
     auxiliary: list[Annotated[Auxiliary, own(OwnAuxiliary), SerializeAsAny()]] = []
+    """See below; or of your own, by their import paths."""
 
     def factors(self, task: str) -> list[str]:
         """Returns the tasks whose factors multiply to the probability of `task`, from

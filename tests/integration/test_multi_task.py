@@ -15,6 +15,7 @@ from serving.predict import predict_file
 from tests.preprocessing.making_jobs import random_logs, small_job, write_logs
 from trainer.evaluate import evaluate
 from trainer.inputs.examples import parse_examples
+from trainer.multi_task.registry import MULTI_TASK
 from trainer.run import load_inference_model
 from trainer.train import train
 
@@ -85,3 +86,57 @@ def test_the_export_serves_each_task_and_the_condition(
     )
     _, model = load_inference_model(job.data.run)
     np.testing.assert_allclose(click, tf.sigmoid(model(batch)["click"]), rtol=1e-5)
+
+
+STRUCTURES = {
+    "shared_bottom": ("{name: shared_bottom, tower: [5, 4]}", "towers/conversion"),
+    "mmoe": (
+        "{name: mmoe, experts: 2, expert: [6], tower: []}",
+        "experts/experts/1/dense/0/kernel",
+    ),
+    "cgc": (
+        "{name: ple, layers: 1, expert: [6], tower: [4]}",
+        "layers_of_experts/0/own/conversion",
+    ),
+    "ple": (
+        "{name: ple, layers: 2, shared_experts: 1, expert: [6], tower: [4]}",
+        "layers_of_experts/0/shared_gate",
+    ),
+}
+
+
+def test_every_structure_is_exported_below() -> None:
+    named = {text.split("name: ")[1].split(",")[0] for text, _ in STRUCTURES.values()}
+    assert named == set(MULTI_TASK)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("verified_here")
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_each_structure_is_served_as_it_was_trained(
+    job: Job, tmp_path: Path, name: str
+) -> None:
+    structure, part = STRUCTURES[name]
+    root = Path(job.data.examples).parent
+    other = small_job(
+        root,
+        *OVERRIDES,
+        f"model.multi_task={structure}",
+        "model.backbone={name: dnn, hidden: [6]}",
+        f"data.run={tmp_path}/run",
+        f"data.models={tmp_path}/models",
+        "training.max_steps=3",
+    )
+    train(other)
+    exported = export_model(other)
+    # The export compares the predictions of these rows with the trainer's.
+    assert exported.report["golden"]["rows"] == 20
+    assert exported.report["golden"]["largest_difference"] <= other.export.tolerance
+    names = exported.report["variables"]["names"]
+    assert any(f"multi_task/{part}" in variable for variable in names), names
+    golden = Path(other.data.examples) / "golden"
+    predict_file(exported.folder, golden / "rows.jsonl", tmp_path / "scores.jsonl")
+    lines = (tmp_path / "scores.jsonl").read_text().splitlines()
+    scores = [list(json.loads(line).values()) for line in lines]
+    assert np.shape(scores) == (20, 3)
+    assert np.all(np.ptp(scores, axis=0) > 0.0)
