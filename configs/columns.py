@@ -6,7 +6,7 @@ this one description.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from configs.canonical import CategoricalType
 from configs.errors import JobError
@@ -26,7 +26,7 @@ class RawColumn:
     """One column of raw values.
 
     Attributes:
-        name: of the column.
+        name: of the value in requests.
         type: `string` and `int64` are categorical (see `configs.canonical`), `number`
             is a float.
         is_list: whether a value is a list: sequences, multi-valued and dense features.
@@ -34,6 +34,8 @@ class RawColumn:
         separator: splits the text of a list in CSV and TSV files.
         aligned_with: first column of the sequence that this one belongs to (its lists
             must be as long), else None.
+        table: the side table that has the column, None if the impression log has it.
+        column: of the log or table, where that is not the name.
     """
 
     name: str
@@ -42,6 +44,13 @@ class RawColumn:
     length: int | None = None
     separator: str = "|"
     aligned_with: str | None = None
+    table: str | None = None
+    column: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Name of the column in its log or table."""
+        return self.column or self.name
 
 
 def raw_columns(job: Job) -> dict[str, RawColumn]:
@@ -66,29 +75,17 @@ def _columns_of(job: Job, name: str) -> list[RawColumn]:
     feature = job.features[name]
     if isinstance(feature, SequenceFeature):
         return _columns_of_sequence(job, name, feature)
-    column = feature.column or name
+    place: dict[str, Any] = {"name": feature.raw_name(name)}
+    if feature.table is not None:
+        place |= {"table": feature.table, "column": feature.column or name}
     if isinstance(feature, CategoricalFeature):
-        return [RawColumn(name=column, type=feature.type)]
+        return [RawColumn(type=feature.type, **place)]
     if isinstance(feature, NumericFeature):
-        return [RawColumn(name=column, type="number")]
+        return [RawColumn(type="number", **place)]
+    place |= {"is_list": True, "separator": feature.separator}
     if isinstance(feature, MultiValuedFeature):
-        return [
-            RawColumn(
-                name=column,
-                type=feature.type,
-                is_list=True,
-                separator=feature.separator,
-            )
-        ]
-    return [
-        RawColumn(
-            name=column,
-            type="number",
-            is_list=True,
-            length=feature.length,
-            separator=feature.separator,
-        )
-    ]
+        return [RawColumn(type=feature.type, **place)]
+    return [RawColumn(type="number", length=feature.length, **place)]
 
 
 def _columns_of_sequence(

@@ -92,6 +92,8 @@ def _feature(job: Job, name: str) -> Contract:
             },
         }
     values: Contract = {"kind": feature.kind, "column": feature.column or name}
+    if feature.table is not None:
+        values["table"] = feature.table
     if isinstance(feature, CategoricalFeature | MultiValuedFeature):
         values["type"] = feature.type
     for limit in ("max_length", "length"):

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from configs.section import Section
+from configs.section import Key, Section
 
 __all__ = [
     "ROW_NUMBER",
@@ -12,6 +12,7 @@ __all__ = [
     "EventLog",
     "Identifiers",
     "LogFiles",
+    "SideTable",
     "TimeColumn",
     "TimeUnit",
 ]
@@ -67,6 +68,26 @@ class EventLog(LogFiles):
     """`impression`, or the label whose events the column `key` names."""
 
 
+class SideTable(LogFiles):
+    """A table of users, items and the like, for features with `table: NAME`.
+
+    An impression sees the latest row of its key at or before its own time. Of rows with
+    one key and time the last one counts, in the order of the files' paths and of the
+    records in them. Without `time` a table holds at all times.
+    """
+
+    key: str
+    """Column that names the user, item and so on; text or an integer."""
+    matches: str | None = None
+    """Column of the impression log with the same values; named like `key` unless
+    given."""
+    time: TimeColumn | None = None
+    """Column with the time from which a row holds."""
+    deleted: str | None = None
+    """Column that is 1 or true in rows that say that from their time on there is
+    nothing about the key; missing is 0."""
+
+
 class Identifiers(Section):
     """The columns of the impression log that identify a row."""
 
@@ -90,6 +111,8 @@ class Data(Section):
     impressions: LogFiles
     events: dict[str, EventLog] = {}
     """By label. A label with a `column` of its own needs none."""
+    tables: dict[Key, SideTable] = {}
+    """By name. Features with `table: NAME` are read from them."""
     examples: str
     """Folder of the example set that preprocessing publishes."""
     run: str

@@ -64,6 +64,17 @@ class _Column(Section):
     column: str | None = None
 
 
+class _LogColumn(_Column):
+    table: str | None = None
+    """The table (`data.tables`) that has the column; else the impression log has it.
+    A request then names the value `<table>_<column>`."""
+
+    def raw_name(self, name: str) -> str:
+        """Returns the name in requests of the column of the feature called `name`."""
+        column = self.column or name
+        return column if self.table is None else f"{self.table}_{column}"
+
+
 class _Categorical(_Column):
     type: CategoricalType = "string"
     """`int64` where the logs hold integers: 7, "7" and "07" are then the same value."""
@@ -81,14 +92,14 @@ class _Categorical(_Column):
         return self
 
 
-class CategoricalFeature(_Categorical):
+class CategoricalFeature(_Categorical, _LogColumn):
     """One value of many, or missing."""
 
     kind: Literal["categorical"]
     group: Group = "context"
 
 
-class MultiValuedFeature(_Categorical):
+class MultiValuedFeature(_Categorical, _LogColumn):
     """A set of values (tags, say); their embeddings are pooled."""
 
     kind: Literal["multi_valued"]
@@ -130,7 +141,7 @@ class Bucketize(Section):
         return len(self.boundaries) + 2
 
 
-class NumericFeature(_Column):
+class NumericFeature(_LogColumn):
     """One number, or missing."""
 
     kind: Literal["numeric"]
@@ -161,7 +172,7 @@ class NumericFeature(_Column):
         return self
 
 
-class DenseFeature(_Column):
+class DenseFeature(_LogColumn):
     """A vector of fixed length (an embedding made elsewhere, say)."""
 
     kind: Literal["dense"]

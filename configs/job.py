@@ -23,6 +23,7 @@ from configs.model import Correction, Model
 from configs.model_rules import model_problems
 from configs.preprocess import Preprocessing, SamplingSlices
 from configs.section import Key, Section, suggestion
+from configs.table_rules import table_problems
 from configs.training import Training
 
 __all__ = ["Job"]
@@ -50,6 +51,7 @@ class Job(Section):
             *self._embedding_problems(),
             *self._label_problems(),
             *self._sampling_problems(),
+            *table_problems(self),
             *model_problems(self),
         ]
         if problems:

@@ -172,6 +172,9 @@ class Preprocessing(Section):
     dead_letters: DeadLetters = DeadLetters()
     buckets: PositiveInt = 16
     """Hash buckets that are joined one at a time: more need less memory each."""
+    broadcast_bytes: NonNegativeInt = 64 * 2**20
+    """Side tables whose files are no larger are held whole by every worker. Larger
+    ones are cut into `buckets` by their keys, and the impressions with them."""
     rows_per_shard: PositiveInt = 200_000
     """Rows of an example file, at most."""
     adjacent: Literal["request", "session", "user"] | None = None

@@ -70,7 +70,7 @@ def encode_rows(job: Job, table: pa.Table, counters: Counter[str]) -> pa.Table:
         if isinstance(feature, SequenceFeature):
             columns.update(_sequence(table, name, feature, counters))
             continue
-        column = _chunk(table, raw_field(feature.column or name))
+        column = _chunk(table, raw_field(feature.raw_name(name)))
         if isinstance(feature, CategoricalFeature):
             texts.append(fingerprints_of(column))
         elif isinstance(feature, NumericFeature):

@@ -62,7 +62,7 @@ def encode_request(columns: Mapping[str, tf.Tensor], job: Job) -> dict[str, tf.T
         if isinstance(feature, SequenceFeature):
             encoded.update(_sequence(columns, name, feature))
             continue
-        column = columns[feature.column or name]
+        column = columns[feature.raw_name(name)]
         if isinstance(feature, CategoricalFeature):
             texts.append(column)
         elif isinstance(feature, NumericFeature):

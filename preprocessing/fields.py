@@ -7,6 +7,7 @@ feature). Reading yields one Arrow column for each field, called `Field.name`:
     id, string, int64       string           "" (canonical text, see configs.canonical)
     number, truth           double           NaN
     time                    int64            none; milliseconds since the epoch
+    flag                    int8             0
     label                   int8             none; 0 or 1
     lists of text           list<string>     empty list; "" inside
     lists of numbers        list<double>     empty list; NaN inside
@@ -15,7 +16,7 @@ feature). Reading yields one Arrow column for each field, called `Field.name`:
 from dataclasses import dataclass
 from typing import Literal
 
-from configs.columns import raw_columns
+from configs.columns import RawColumn, raw_columns
 from configs.data import EventLog, TimeUnit
 from configs.job import Job
 
@@ -28,12 +29,16 @@ __all__ = [
     "fields_by_log",
     "id_field",
     "impression_fields",
+    "key_field",
     "label_field",
     "raw_field",
+    "table_feature_fields",
+    "table_fields",
+    "table_log_name",
     "truth_field",
 ]
 
-FieldKind = Literal["id", "string", "int64", "number", "time", "label", "truth"]
+FieldKind = Literal["id", "string", "int64", "number", "time", "flag", "label", "truth"]
 
 IMPRESSIONS = "impressions"
 """Name of the impression log in counters and dead letters."""
@@ -94,6 +99,16 @@ def raw_field(column: str) -> str:
     return f"raw/{column}"
 
 
+def key_field(table: str) -> str:
+    """Returns the field of the impressions that names a row of a side table."""
+    return f"key/{table}"
+
+
+def table_log_name(table: str) -> str:
+    """Returns the name of a side table in counters and dead letters."""
+    return f"tables.{table}"
+
+
 def event_log_name(label: str) -> str:
     """Returns the name of a label's event log in counters and dead letters."""
     return f"events.{label}"
@@ -118,20 +133,45 @@ def impression_fields(job: Job) -> list[Field]:
             fields.append(
                 Field(name=truth_field(name), column=label.truth, kind="truth")
             )
-    for column in raw_columns(job).values():
-        aligned = column.aligned_with
-        fields.append(
-            Field(
-                name=raw_field(column.name),
-                column=column.name,
-                kind=column.type,
-                is_list=column.is_list,
-                length=column.length,
-                separator=column.separator,
-                aligned_with=None if aligned is None else raw_field(aligned),
-            )
-        )
+    columns = raw_columns(job).values()
+    fields += [_feature_field(column) for column in columns if column.table is None]
+    for name, table in job.data.tables.items():
+        column_name = table.matches or table.key
+        fields.append(Field(name=key_field(name), column=column_name, kind="string"))
     return fields
+
+
+def table_fields(job: Job, table: str) -> list[Field]:
+    """Returns the fields of a side table."""
+    section = job.data.tables[table]
+    fields = [Field(name="key", column=section.key, kind="id")]
+    if section.time is not None:
+        time = section.time
+        fields.append(
+            Field(name="time", column=time.column, kind="time", unit=time.unit)
+        )
+    if section.deleted is not None:
+        fields.append(Field(name="deleted", column=section.deleted, kind="flag"))
+    return fields + table_feature_fields(job, table)
+
+
+def table_feature_fields(job: Job, table: str) -> list[Field]:
+    """Returns the fields of a side table that features are read from."""
+    columns = raw_columns(job).values()
+    return [_feature_field(column) for column in columns if column.table == table]
+
+
+def _feature_field(column: RawColumn) -> Field:
+    aligned = column.aligned_with
+    return Field(
+        name=raw_field(column.name),
+        column=column.source,
+        kind=column.type,
+        is_list=column.is_list,
+        length=column.length,
+        separator=column.separator,
+        aligned_with=None if aligned is None else raw_field(aligned),
+    )
 
 
 def event_fields(log: EventLog) -> list[Field]:
@@ -148,4 +188,6 @@ def fields_by_log(job: Job) -> dict[str, list[Field]]:
     fields = {IMPRESSIONS: impression_fields(job)}
     for label, log in job.data.events.items():
         fields[event_log_name(label)] = event_fields(log)
+    for table in job.data.tables:
+        fields[table_log_name(table)] = table_fields(job, table)
     return fields

@@ -127,6 +127,8 @@ def _header(file: LogFile, lines: list[bytes]) -> tuple[tuple[str, ...], list[by
 
 def _check_keys(file: LogFile, fields: Sequence[Field], lines: list[bytes]) -> None:
     found: dict[str, None] = {}
+    # What is hardly ever marked may be spelled out only where it is.
+    fields = [field for field in fields if field.kind != "flag"]
     for line in lines:
         try:
             record = json.loads(line)
@@ -197,6 +199,7 @@ def _description(field: Field) -> str:
         "number": "number",
         "truth": "probability",
         "label": "label (0/1 or true/false)",
+        "flag": "mark (0/1 or true/false)",
         "time": f"time in {field.unit!r}",
     }
     name = names[field.kind]

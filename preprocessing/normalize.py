@@ -35,6 +35,7 @@ RECORD = "record"
 Fault = tuple[str, npt.NDArray[np.bool_] | None]
 """A reason, and the rows it holds for (None: for none)."""
 
+_TYPES = {"time": pa.int64(), "flag": pa.int8(), "label": pa.int8()}
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -116,7 +117,7 @@ def _arrow_type(field: Field) -> pa.DataType:
     if field.is_text:
         kind = pa.string()
     else:
-        kind = {"time": pa.int64(), "label": pa.int8()}.get(field.kind, pa.float64())
+        kind = _TYPES.get(field.kind, pa.float64())
     return pa.list_(kind) if field.is_list else kind
 
 
@@ -166,6 +167,8 @@ def _convert_flat(raw: pa.Array, field: Field, from_text: bool) -> tuple[pa.Arra
         values, bad = vectors.times(raw, field.unit)
     elif field.kind == "label":
         values, bad = vectors.labels(raw)
+    elif field.kind == "flag":
+        values, bad = vectors.flags(raw)
     else:
         values, bad = vectors.numbers(raw, from_text=from_text)
         if field.kind == "truth":

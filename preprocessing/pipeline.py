@@ -3,6 +3,9 @@
 blocks -> split -> events, by label and bucket --> deduplicate -> (resolve) -+
              |---> narrow impressions, by bucket -----------------> join <---+
              +---> encoded impressions, by bucket --> write <-------+
+
+Where there are large side tables, impressions come out of split unencoded, meet them
+by bucket, one table after the other, and go on narrow and encoded from there.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,9 +18,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from configs.errors import DataError, JobError, PairstreamError
 from preprocessing.blocks import Block
 from preprocessing.event_stage import deduplicate_events, resolve_bucket
+from preprocessing.fields import table_log_name
 from preprocessing.join_stage import LABELED, join_bucket
 from preprocessing.plan import Plan
 from preprocessing.split_stage import INDEX, ROWS, BucketFile, split_block
+from preprocessing.table_stage import WAITING, meet_table, table_of
 from preprocessing.write_stage import write_bucket
 
 __all__ = ["run_pipeline"]
@@ -25,6 +30,7 @@ __all__ = ["run_pipeline"]
 _Keyed = tuple[str, tuple[str, str]]
 """A bucket (or label/bucket) in decimal, and kind and path of a bucket file."""
 
+_TABLES = "tables"
 _TIMES = "times"
 _EVENTS = "events"
 
@@ -78,8 +84,10 @@ def _build(pipeline: Any, plan: Plan, blocks: Sequence[Block]) -> None:
     split = (
         pipeline
         | "Blocks" >> beam.Create(list(blocks), reshuffle=True)
-        | "Split" >> beam.ParDo(_Split(plan)).with_outputs(_TIMES, _EVENTS, main="rows")
+        | "Split"
+        >> beam.ParDo(_Split(plan)).with_outputs(_TIMES, _EVENTS, _TABLES, main="rows")
     )
+    rows = _meet_tables(plan, split["rows"], split[_TABLES])
     last_time = beam.pvalue.AsSingleton(
         split[_TIMES] | "LastTime" >> beam.CombineGlobally(_latest)
     )
@@ -95,17 +103,34 @@ def _build(pipeline: Any, plan: Plan, blocks: Sequence[Block]) -> None:
         | "Resolve" >> beam.ParDo(_Resolve(plan))
     )
     labeled = (
-        (split["rows"], events["answers"], resolved)
+        (rows, events["answers"], resolved)
         | "Joinable" >> beam.Flatten()
         | "ByBucket" >> beam.GroupByKey()
         | "Join" >> beam.ParDo(_Join(plan), last_time)
     )
     _ = (
-        (labeled, split["rows"])
+        (labeled, rows)
         | "Writable" >> beam.Flatten()
         | "ByHome" >> beam.GroupByKey()
         | "Write" >> beam.ParDo(_Write(plan))
     )
+
+
+def _meet_tables(plan: Plan, rows: Any, tables: Any) -> Any:
+    """Lets impressions meet the large side tables, one after the other."""
+    for place, name in enumerate(plan.met):
+        chosen = tables | f"Choose/{name}" >> beam.Filter(_is_of, table_log_name(name))
+        rows = (
+            (rows, chosen)
+            | f"Meeting/{name}" >> beam.Flatten()
+            | f"ByKey/{name}" >> beam.GroupByKey()
+            | f"Meet/{name}" >> beam.ParDo(_Meet(plan, place))
+        )
+    return rows
+
+
+def _is_of(keyed: _Keyed, kind: str) -> bool:
+    return keyed[1][0] == kind
 
 
 def _latest(times: Iterable[int]) -> int:
@@ -150,13 +175,31 @@ class _Split(_Stage):
     def process(self, block: Block) -> Iterator[Any]:
         with self.guarded(f"block-{block.number:08}"):
             files, last_time = split_block(self.plan, block)
+        is_table = table_of(block.file.log) is not None
         if last_time is not None:
             yield beam.pvalue.TaggedOutput(_TIMES, last_time)
         for file in files:
-            if file.kind in (ROWS, INDEX):
+            if file.kind in (ROWS, INDEX, WAITING):
                 yield _keyed(file)
+            elif is_table:
+                yield beam.pvalue.TaggedOutput(_TABLES, _keyed(file))
             else:
                 yield _for_target(file.kind, _keyed(file))
+
+
+class _Meet(_Stage):
+    def __init__(self, plan: Plan, place: int) -> None:
+        super().__init__(plan)
+        self.place = place
+
+    def process(self, element: tuple[str, Iterable[tuple[str, str]]]) -> Iterator[Any]:
+        files = _by_kind(element[1])
+        bucket = int(element[0])
+        waiting = files.pop(WAITING, [])
+        rows = [path for paths in files.values() for path in paths]
+        with self.guarded(f"meet-{self.place}-{bucket:08}"):
+            found = meet_table(self.plan, self.place, bucket, waiting, rows)
+        yield from map(_keyed, found)
 
 
 class _Deduplicate(_Stage):

@@ -1,5 +1,6 @@
 """What the stages of a run need to know; small, and sent to every worker."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,9 @@ class Plan:
         output: folder in which the example set is being made.
         golden_shares: by split; rows whose golden hash lies below are kept raw, because
             they may become golden rows.
+        held: path of each side table that every worker holds whole, by name.
+        met: names of the larger side tables, which impressions meet in buckets, one
+            table after the other.
     """
 
     job: Job
@@ -34,6 +38,8 @@ class Plan:
     scratch: Scratch
     output: str
     golden_shares: dict[str, float]
+    held: dict[str, str] = dataclasses.field(default_factory=dict)
+    met: tuple[str, ...] = ()
 
     @property
     def buckets(self) -> int:

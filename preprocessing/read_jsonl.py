@@ -189,6 +189,8 @@ def _type_of(values: list[Any], uses: list[Field]) -> pa.DataType:
         return pa.string() if is_text else pa.float64()
     if not types and any(field.kind in ("int64", "label", "time") for field in uses):
         return pa.int64()
+    if not types and all(field.kind == "flag" for field in uses):
+        return pa.bool_()
     return pa.string()
 
 
@@ -242,4 +244,4 @@ def _blank(field: Field) -> Any:
         return []
     if field.is_text:
         return ""
-    return 0 if field.kind in ("time", "label") else float("nan")
+    return 0 if field.kind in ("time", "label", "flag") else float("nan")

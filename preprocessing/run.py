@@ -30,7 +30,12 @@ from configs.manifest import (
 from configs.publishing import publish_folder
 from preprocessing.blocks import plan_blocks
 from preprocessing.dead_letters import check_share, collect_letters
-from preprocessing.fields import IMPRESSIONS, event_log_name, fields_by_log
+from preprocessing.fields import (
+    IMPRESSIONS,
+    event_log_name,
+    fields_by_log,
+    table_log_name,
+)
 from preprocessing.files import LogFile, find_files
 from preprocessing.golden import golden_shares, write_golden
 from preprocessing.inspection import inspect_file
@@ -41,6 +46,7 @@ from preprocessing.row_numbers import numbered
 from preprocessing.scratch import Scratch, read_bucket, write_atomically
 from preprocessing.splitting import SPLITS
 from preprocessing.statistics import merge_counts, merge_moments, to_statistics
+from preprocessing.table_stage import hold_tables, large_tables
 
 __all__ = ["DEFAULT_BLOCK_BYTES", "DEFAULT_RUNNER", "preprocess"]
 
@@ -90,10 +96,12 @@ def preprocess(
                 scratch=scratch,
                 output=str(folder),
                 golden_shares=golden_shares(job, logs.estimated_impressions),
+                met=large_tables(job, logs.files),
             )
             rows = [log for log, fields in plan.fields.items() if numbered(fields)]
             blocks = plan_blocks(logs.files, logs.headers, block_bytes, rows)
             with show_progress(scratch, len(blocks), plan.buckets):
+                plan, blocks = hold_tables(plan, blocks)
                 run_pipeline(plan, blocks, runner, beam_arguments)
             return _finish(plan, folder, target)
 
@@ -110,6 +118,8 @@ def _inspect(job: Job) -> _Logs:
     sections = {IMPRESSIONS: (job.data.impressions, "data.impressions")}
     for label, log in job.data.events.items():
         sections[event_log_name(label)] = (log, f"data.events.{label}")
+    for table, rows in job.data.tables.items():
+        sections[table_log_name(table)] = (rows, f"data.tables.{table}")
     files: list[LogFile] = []
     headers: dict[str, tuple[str, ...]] = {}
     estimated = 0

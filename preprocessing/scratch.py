@@ -17,7 +17,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.ipc
 
-__all__ = ["Scratch", "read_bucket", "write_atomically", "write_buckets"]
+__all__ = [
+    "BucketFile",
+    "Scratch",
+    "read_bucket",
+    "write_atomically",
+    "write_buckets",
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,22 @@ class Scratch:
         """Yields the records of a kind, in the order of their names."""
         for path in sorted(self.folder(kind).glob("*.json")):
             yield json.loads(path.read_bytes())
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketFile:
+    """A bucket's rows in a file.
+
+    Attributes:
+        kind: what the rows are, by the stage that wrote them; the name of a label for
+            events.
+        bucket: number of the bucket.
+        path: of the file.
+    """
+
+    kind: str
+    bucket: int
+    path: str
 
 
 def write_atomically(path: Path, content: bytes) -> None:

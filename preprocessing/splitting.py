@@ -60,7 +60,7 @@ def keep_rates(
         feature = job.features[sampling.slices.feature]
         if not isinstance(feature, CategoricalFeature):
             raise TypeError(f"{sampling.slices.feature} is not categorical")
-        column = table[raw_field(feature.column or sampling.slices.feature)]
+        column = table[raw_field(feature.raw_name(sampling.slices.feature))]
         for value, rate in sampling.slices.rates.items():
             rates[pc.equal(column, value).to_numpy()] = rate
     rates[splits != SPLITS.index("train")] = 1.0

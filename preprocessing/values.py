@@ -134,6 +134,10 @@ def _label(field: Field, value: object) -> int:
     return int(value)
 
 
+def _flag(field: Field, value: object) -> int:
+    return 0 if value in (None, "") else _label(field, value)
+
+
 def _time(field: Field, value: object) -> int:
     return time_ms(value, field.unit)
 
@@ -145,5 +149,6 @@ _CONVERTERS: dict[str, Callable[[Field, object], Any]] = {
     "number": _number,
     "truth": _truth,
     "label": _label,
+    "flag": _flag,
     "time": _time,
 }

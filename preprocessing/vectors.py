@@ -19,7 +19,7 @@ from configs.data import TimeUnit
 from preprocessing.arrays import one_array
 from preprocessing.values import EARLIEST_MS, LATEST_MS, iso_time_ms, time_ms
 
-__all__ = ["Converted", "labels", "numbers", "texts", "times"]
+__all__ = ["Converted", "flags", "labels", "numbers", "texts", "times"]
 
 Mask = npt.NDArray[np.bool_] | None
 Converted = tuple[Any, Mask]
@@ -116,6 +116,18 @@ def labels(array: pa.Array) -> Converted:
     else:
         ones = zeros = np.zeros(len(array), np.bool_)
     return ones.astype(np.int8), _some(~(ones | zeros))
+
+
+def flags(array: pa.Array) -> Converted:
+    """Returns 0 or 1 as int8 (NumPy), 0 where missing."""
+    values, bad = labels(array)
+    if bad is None:
+        return values, None
+    array = _plain(array)
+    missing = _values(array.is_null())
+    if pa.types.is_string(array.type):
+        missing |= _values(pc.equal(array.fill_null(""), ""))
+    return values, _some(bad & ~missing)
 
 
 def _plain(array: pa.Array) -> pa.Array:

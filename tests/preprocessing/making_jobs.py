@@ -1,5 +1,6 @@
 """A small job over small logs, for the tests of the whole pipeline."""
 
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -138,3 +139,12 @@ def random_logs(
     for log in (shown, clicks, conversions):
         chance.shuffle(log)
     return shown, clicks, conversions
+
+
+def bytes_of(folder: Path) -> dict[str, str]:
+    """Returns the SHA-256 of every file in a folder, by its path inside."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

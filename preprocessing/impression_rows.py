@@ -1,0 +1,184 @@
+"""Impressions as bucket files: wide ones, encoded, and narrow ones to be joined.
+
+An impression is written twice. Its encoded features go to the bucket of the id that is
+to be adjacent (`Job.adjacent`; of its event where there is none), where examples are
+made, so that the rows of a request or session end up side by side. A narrow row (id,
+time, sampling) goes to the bucket of its event id, where duplicates and labels are
+found.
+"""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from configs.columns import raw_columns
+from configs.job import Job
+from configs.layout import IDS, layout_of
+from preprocessing.encode_rows import encode_rows, matrix_of
+from preprocessing.fields import id_field, label_field, raw_field
+from preprocessing.hashing import mix, salted, unit_interval
+from preprocessing.plan import Plan, bucket_of, column_array
+from preprocessing.scratch import BucketFile, write_buckets
+from preprocessing.splitting import SPLITS, assign_splits, keep_rates
+
+__all__ = ["INDEX", "ROWS", "write_impressions"]
+
+ROWS, INDEX = ":rows", ":index"
+"""Kinds of the bucket files of impressions, wide and narrow; labels have no colon in
+their names."""
+
+
+def write_impressions(
+    plan: Plan, table: pa.Table, ordinal: int, counters: Counter[str]
+) -> list[BucketFile]:
+    """Encodes impressions and writes them, wide and narrow.
+
+    Args:
+        plan: of the run.
+        table: all fields of good impressions.
+        ordinal: a number of their own for these rows; it names the files.
+        counters: are added to.
+    """
+    job = plan.job
+    encoded = encode_rows(job, table, counters)
+    ids = _ids_by_name(job, encoded)
+    times = column_array(table, "time").to_numpy()
+    splits = assign_splits(job, times, ids)
+    rates = keep_rates(job, table, splits)
+    home = bucket_of(ids[job.adjacent or "event"], plan.buckets)
+    rows = _rows_in_buckets(home, plan.buckets)
+    wide = encoded.append_column("split", pa.array(splits)).append_column(
+        "rate", pa.array(rates)
+    )
+    narrow = {
+        "id": column_array(table, id_field("event")),
+        "fingerprint": pa.array(ids["event"]),
+        "time": pa.array(times),
+        "content": pa.array(_content_hashes(encoded)),
+        "split": pa.array(splits),
+        "rate": pa.array(rates),
+        "home": pa.array(home.astype(np.int32)),
+        "file": pa.array(np.full(len(rows), ordinal, np.int64)),
+        "row": pa.array(rows),
+    }
+    for name, label in job.labels.items():
+        if label.column is not None:
+            narrow[label_field(name)] = column_array(table, label_field(name))
+    _keep_golden_candidates(plan, table, ids["event"], splits, rows, home, ordinal)
+    event_buckets = bucket_of(ids["event"], plan.buckets)
+    files = []
+    for kind, content, buckets in (
+        (ROWS, wide, home),
+        (INDEX, pa.table(narrow), event_buckets),
+    ):
+        path = plan.scratch.folder(kind.lstrip(":")) / f"{ordinal:016}.arrow"
+        filled = write_buckets(path, content, buckets, plan.buckets)
+        files += [BucketFile(kind=kind, bucket=b, path=str(path)) for b in filled]
+    return files
+
+
+def _ids_by_name(job: Job, encoded: pa.Table) -> dict[str, npt.NDArray[np.int64]]:
+    matrix = matrix_of(encoded[IDS])
+    return {name: matrix[:, i] for i, name in enumerate(layout_of(job).ids)}
+
+
+def _rows_in_buckets(
+    buckets: npt.NDArray[np.int64], count: int
+) -> npt.NDArray[np.int64]:
+    """Returns the position of each row inside its bucket of the file."""
+    order = np.argsort(buckets, kind="stable")
+    sizes = np.bincount(buckets, minlength=count)
+    starts = np.cumsum(sizes) - sizes
+    rows = np.empty(len(buckets), np.int64)
+    rows[order] = np.arange(len(buckets)) - starts[buckets[order]]
+    return rows
+
+
+def _content_hashes(encoded: pa.Table) -> npt.NDArray[np.uint64]:
+    """Hashes everything in a row: the tie-break between rows of one id and time."""
+    total = np.zeros(encoded.num_rows, np.uint64)
+    for name in encoded.schema.names:
+        array = column_array(encoded, name)
+        if pa.types.is_list(array.type):
+            hashed = _list_hashes(array)
+            total = mix(total ^ hashed)
+        elif pa.types.is_fixed_size_list(array.type):
+            for column in matrix_of(array).T:
+                total = mix(total ^ _bits(column))
+        else:
+            total = mix(total ^ _bits(array.to_numpy()))
+    return total
+
+
+def _list_hashes(array: pa.Array) -> npt.NDArray[np.uint64]:
+    offsets = array.offsets.to_numpy()
+    lengths = np.diff(offsets)
+    flat = _bits(array.flatten().to_numpy(zero_copy_only=False))
+    places = np.arange(len(flat)) - np.repeat(offsets[:-1] - offsets[0], lengths)
+    hashed = mix(flat ^ mix(places.astype(np.uint64)))
+    # Sums of runs, by differences of the running sum; both wrap around alike.
+    running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(hashed)])
+    ends = offsets - offsets[0]
+    sums: npt.NDArray[np.uint64] = running[ends[1:]] - running[ends[:-1]]
+    return sums ^ mix(lengths.astype(np.uint64))
+
+
+def _bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    if values.dtype == np.float32:
+        values = np.ascontiguousarray(values).view(np.uint32)
+    return values.astype(np.uint64)
+
+
+def _keep_golden_candidates(
+    plan: Plan,
+    table: pa.Table,
+    events: npt.NDArray[np.int64],
+    splits: npt.NDArray[np.int8],
+    rows: npt.NDArray[np.int64],
+    home: npt.NDArray[np.int64],
+    ordinal: int,
+) -> None:
+    # The last place is for rows outside of every split, which NO_SPLIT (-1) finds.
+    shares = np.array([*(plan.golden_shares[name] for name in SPLITS), 0.0])
+    chosen = np.flatnonzero(unit_interval(salted(events, "golden")) < shares[splits])
+    if len(chosen) == 0:
+        return
+    picked = table.take(pa.array(chosen))
+    columns = {
+        column.name: _raw_values(
+            picked[raw_field(column.name)].to_pylist(), column.type
+        )
+        for column in raw_columns(plan.job).values()
+    }
+    names = list(columns)
+    records = [
+        orjson.dumps(dict(zip(names, values, strict=True))).decode()
+        for values in zip(*columns.values(), strict=True)
+    ]
+    content = pa.table(
+        {
+            "file": pa.array(np.full(len(chosen), ordinal, np.int64)),
+            "home": pa.array(home[chosen]),
+            "row": pa.array(rows[chosen]),
+            "record": pa.array(records, pa.string()),
+        }
+    )
+    path = plan.scratch.folder("golden_raw") / f"{ordinal:016}.arrow"
+    write_buckets(path, content, np.zeros(len(chosen), np.int64), 1)
+
+
+def _raw_values(values: list[Any], kind: str) -> list[Any]:
+    """Returns values as a request spells them: integers, text ("" where missing),
+    numbers (null where missing), and lists of these."""
+    if kind != "int64":  # orjson writes NaN as null
+        return values
+    return [
+        [int(v) if v else v for v in value]
+        if isinstance(value, list)
+        else (int(value) if value else value)
+        for value in values
+    ]
