@@ -42,6 +42,7 @@ def _guarded(arguments: argparse.Namespace) -> int | None:
 
 def _parser() -> argparse.ArgumentParser:
     from preprocessing.datasets.cli import add_commands
+    from preprocessing.planning.cli import add_plan
 
     parser = argparse.ArgumentParser(
         prog="python -m preprocessing",
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_check(commands)
+    add_plan(commands)
     add_commands(commands)
     return parser
 

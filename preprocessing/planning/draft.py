@@ -1,0 +1,330 @@
+"""From logs to the draft of a job: everything that was found and proposed, in order."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from configs.data import ROW_NUMBER
+from configs.durations import duration_ms
+from configs.errors import DataError
+from preprocessing.planning.columns import Column, columns_of
+from preprocessing.planning.delays import DelayCurve, delay_curve
+from preprocessing.planning.identifiers import Ids, find_ids
+from preprocessing.planning.leaks import leak
+from preprocessing.planning.outcomes import Outcome, event_logs, label_columns, nest
+from preprocessing.planning.proposals import Proposal, propose
+from preprocessing.planning.sample import Sample
+from preprocessing.planning.sequences import propose_sequences
+from preprocessing.planning.sizes import (
+    TimeRange,
+    batch_size,
+    keep_rate,
+    sampled_rate,
+    split_moments,
+    window_for,
+)
+from preprocessing.planning.wording import event_rank, words_of
+
+__all__ = ["Draft", "Sizes", "make_draft"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What follows from rates and times.
+
+    Attributes:
+        rate: of the first label in the sample.
+        keep_rate: of negatives.
+        sampled_rate: of the first label among training rows.
+        training_rows: about how many there will be.
+        batch_size: of training.
+        split: moments where training ends and testing begins, None to split by hash.
+    """
+
+    rate: float
+    keep_rate: float
+    sampled_rate: float
+    training_rows: int
+    batch_size: int
+    split: tuple[int, int] | None
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """What a job file is written from.
+
+    Attributes:
+        sample: of the impressions.
+        renamed: columns of a log without a header line, in order, else None.
+        columns: of the impressions.
+        ids: of the impressions.
+        range: of their times, None without times.
+        outcomes: the labels, in the order of the funnel.
+        curves: of the labels whose delays can be seen.
+        features: what becomes of each column.
+        sizes: see there.
+        unused: logs that give no label.
+    """
+
+    sample: Sample
+    renamed: list[str] | None
+    columns: dict[str, Column]
+    ids: Ids
+    range: TimeRange | None
+    outcomes: list[Outcome]
+    curves: dict[str, DelayCurve] = field(default_factory=dict)
+    features: list[Proposal] = field(default_factory=list)
+    sizes: Sizes
+    unused: list[str] = field(default_factory=list)
+
+    @property
+    def proposed(self) -> dict[str, dict[str, Any]]:
+        """The features that are not left out, by name."""
+        return {f.name: f.definition for f in self.features if f.definition}
+
+
+def make_draft(samples: list[Sample]) -> Draft:
+    """Looks at the samples of all logs and proposes a job.
+
+    Raises:
+        DataError: if no label can be found, or nothing that could be a feature.
+    """
+    sample, *others = sorted(samples, key=_likeness)
+    columns = columns_of(sample)
+    renamed = None
+    if sample.headless:
+        columns, renamed = _rename(columns)
+    outcomes = label_columns(columns, guess=not others)
+    ids = find_ids(columns, [o.column for o in outcomes if o.column])
+    unused = [other.source.name for other in others]
+    if others and ids.event != ROW_NUMBER:
+        logs = [(other, columns_of(other)) for other in others]
+        joined, unused = event_logs(columns, ids, logs)
+        outcomes = _merged(outcomes, joined)
+    if not outcomes:
+        raise DataError(_no_label(sample, others))
+    nest(outcomes)
+    range_ = _range(sample, columns, ids)
+    curves = _curves(columns, ids, outcomes, range_)
+    for outcome in outcomes:
+        if outcome.log is not None:
+            span = range_.span if range_ is not None else 0
+            outcome.window = window_for(curves.get(outcome.name), span)
+    features = _features(columns, ids, outcomes)
+    if not any(feature.definition for feature in features):
+        raise DataError(
+            f"{sample.source.pattern}: no column could be a feature. Columns found:"
+            f" {', '.join(columns)}"
+        )
+    return Draft(
+        sample=sample,
+        renamed=renamed,
+        columns=columns,
+        ids=ids,
+        range=range_,
+        outcomes=outcomes,
+        curves=curves,
+        features=features,
+        sizes=_sizes(sample, outcomes, range_),
+        unused=unused,
+    )
+
+
+def _likeness(sample: Sample) -> tuple[int, int]:
+    """Orders logs by how much they are like impressions: by name, then by columns."""
+    rank = event_rank(sample.source.name)
+    return (0 if rank == 0 else 1, -sample.table.num_columns)
+
+
+def _rename(columns: dict[str, Column]) -> tuple[dict[str, Column], list[str]]:
+    """Names the columns of a log without a header line by what they hold: the first
+    one of zeros and ones `label`, numbers I1, I2 and so on, other values C1, C2."""
+    named: dict[str, Column] = {}
+    numbers = categories = 0
+    for column in columns.values():
+        if "label" not in named and column.truth is not None:
+            name = "label"
+        elif column.numbers is not None or not column.present.any():
+            numbers += 1
+            name = f"I{numbers}"
+        else:
+            categories += 1
+            name = f"C{categories}"
+        column.name = name
+        named[name] = column
+    return named, list(named)
+
+
+def _merged(columns: list[Outcome], logs: list[Outcome]) -> list[Outcome]:
+    """Joins the labels of columns and of logs; a log says more than a column."""
+    joined = {outcome.name for outcome in logs}
+    return [*(c for c in columns if c.name not in joined and c.certain), *logs]
+
+
+def _range(sample: Sample, columns: dict[str, Column], ids: Ids) -> TimeRange | None:
+    if ids.time is None:
+        return None
+    times = np.sort(columns[ids.time.column].times(ids.time.unit))
+    first, last = int(times[0]), int(times[-1])
+    if sample.last.num_rows and ids.time.column in sample.last.column_names:
+        tail = Column(
+            ids.time.column,
+            sample.last[ids.time.column].combine_chunks(),
+            columns[ids.time.column].from_text,
+            0,
+            True,
+        )
+        last = max(last, int(tail.times(ids.time.unit).max()))
+    known = sample.complete or last > int(times[-1]) or len(sample.source.files) > 1
+    return TimeRange(times, first, last, known)
+
+
+def _curves(
+    columns: dict[str, Column],
+    ids: Ids,
+    outcomes: list[Outcome],
+    range_: TimeRange | None,
+) -> dict[str, DelayCurve]:
+    if ids.time is None or range_ is None:
+        return {}
+    shown = columns[ids.time.column].times(ids.time.unit)
+    curves = {}
+    for outcome in outcomes:
+        if outcome.log is not None:
+            log = outcome.log
+            found = log.rows >= 0
+            start = shown[log.rows[found]]
+            end = int(log.times.max()) if len(log.times) else 0
+            delays, limits = log.times[found] - start, end - start
+        else:
+            times = _own_times(columns, ids, outcome)
+            if times is None:
+                continue
+            found = times > np.iinfo(np.int64).min
+            delays, start = times[found] - shown[found], shown[found]
+            limits = np.maximum(int(times[found].max()) - start, delays)
+        curve = delay_curve(delays, limits)
+        if curve is not None:
+            curves[outcome.name] = curve
+    return curves
+
+
+def _own_times(
+    columns: dict[str, Column], ids: Ids, outcome: Outcome
+) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """Returns when a label of a column came, if another column tells: it is filled in
+    where the label is 1."""
+    for moment in ids.moments:
+        column = columns[moment.column]
+        if moment == ids.time or column.present.all() or outcome.positives < 10:
+            continue
+        agree = float((column.present == (outcome.values > 0)).mean())
+        share = float(column.present[outcome.values > 0].mean())
+        if agree > 0.99 and share > 0.9:
+            outcome.notes.append(f"its time is in the column {moment.column}")
+            return column.times(moment.unit)
+    return None
+
+
+def _features(
+    columns: dict[str, Column], ids: Ids, outcomes: list[Outcome]
+) -> list[Proposal]:
+    labels = {outcome.column: outcome for outcome in outcomes if outcome.column}
+    owners: dict[str, Column] = {
+        kind: columns[ids.others[kind]]
+        for kind in ("item", "user")
+        if kind in ids.others and kind not in ids.weak
+    }
+    proposals: list[Proposal] = []
+    lists: list[Column] = []
+    for name, column in columns.items():
+        if name in labels or _is_truth(name, outcomes):
+            continue
+        why = _left_out(name, column, ids, outcomes)
+        if why is not None:
+            proposals.append(
+                Proposal(name=name, columns=[name], definition=None, note=why)
+            )
+        elif column.lists is not None:
+            lists.append(column)
+        else:
+            taken = [proposal.name for proposal in proposals]
+            proposals.append(propose(column, owners, taken))
+    scalars = {
+        p.name: columns[p.columns[0]]
+        for p in proposals
+        if p.definition and p.definition["kind"] == "categorical"
+    }
+    taken = [proposal.name for proposal in proposals]
+    sequences = propose_sequences(lists, scalars, taken)
+    used = {name for sequence in sequences for name in sequence.columns}
+    for column in lists:
+        if column.name not in used:
+            taken = [proposal.name for proposal in (*proposals, *sequences)]
+            proposals.append(propose(column, owners, taken))
+    return [*proposals, *sequences]
+
+
+def _left_out(
+    name: str, column: Column, ids: Ids, outcomes: list[Outcome]
+) -> str | None:
+    if ids.time is not None and ids.time.column == name:
+        return "the impression's time"
+    if name == ids.event:
+        return "the impression's own id"
+    if not column.usable or name in ids.others.values():
+        return None
+    for outcome in outcomes:
+        why = leak(column, outcome.values)
+        if why is not None:
+            return f"it gives the label {outcome.name} away: {why}"
+    if any(moment.column == name for moment in ids.moments):
+        return "a moment; as a feature log the time since then"
+    return None
+
+
+def _is_truth(name: str, outcomes: list[Outcome]) -> bool:
+    """Whether a column holds the true probability of a label (synthetic logs)."""
+    words = words_of(name)
+    for outcome in outcomes:
+        if words[-1:] == ["truth"] and "_".join(words[:-1]) == outcome.name:
+            outcome.truth = name
+            return True
+    return False
+
+
+def _sizes(sample: Sample, outcomes: list[Outcome], range_: TimeRange | None) -> Sizes:
+    first = outcomes[0]
+    nested = all(outcome.after == first.name for outcome in outcomes[1:])
+    training = int(sample.rows * 0.8)
+    kept = keep_rate(sample.rows, first.rate) if nested else 1.0
+    left = int(training * (first.rate + kept * (1.0 - first.rate)))
+    rate = sampled_rate(first.rate, kept)
+    window = max(
+        (duration_ms(o.window) for o in outcomes if o.window is not None), default=0
+    )
+    return Sizes(
+        rate=first.rate,
+        keep_rate=kept,
+        sampled_rate=rate,
+        training_rows=left,
+        batch_size=batch_size(rate, left),
+        split=None if range_ is None else split_moments(range_, window),
+    )
+
+
+def _no_label(sample: Sample, others: list[Sample]) -> str:
+    if others:
+        names = ", ".join(other.source.pattern for other in others)
+        return (
+            f"{sample.source.pattern} looks like the impressions, but nothing in"
+            f" {names} answers them: expected a column there whose values are ids of"
+            " impressions, and a time. Check that the logs are of the same hours"
+        )
+    return (
+        f"{sample.source.pattern} has no label: expected a column of 0 and 1 (click,"
+        " say), or logs of clicks and conversions beside the impressions. A log of"
+        " clicks alone has no negatives: `python -m preprocessing convert clicks` draws"
+        " some"
+    )

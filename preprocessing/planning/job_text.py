@@ -1,0 +1,374 @@
+"""Writes a draft as a job file: YAML that runs as it is, with comments."""
+
+import json
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from configs.data import ROW_NUMBER
+from preprocessing.planning.delays import DelayCurve
+from preprocessing.planning.draft import Draft
+from preprocessing.planning.job_sections import (
+    label_comments,
+    label_section,
+    sampling_comments,
+    split_comments,
+    training_comments,
+)
+from preprocessing.planning.outcomes import Outcome
+from preprocessing.planning.proposals import seen_often
+from preprocessing.planning.sizes import moment_text
+
+__all__ = ["JobText", "write_job"]
+
+_WIDTH = 88
+
+
+@dataclass(kw_only=True)
+class JobText:
+    """A job file in the making.
+
+    Attributes:
+        lines: written so far.
+        questions: what the user should answer, in the order of the file.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+
+    def line(self, text: str = "") -> None:
+        """Adds a line."""
+        self.lines.append(text)
+
+    def comment(self, text: str, indent: int = 0) -> None:
+        """Adds a comment, broken into lines."""
+        start = " " * indent + "# "
+        self.lines += textwrap.wrap(
+            text,
+            _WIDTH,
+            initial_indent=start,
+            subsequent_indent=start,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+    def question(self, text: str, indent: int = 0) -> None:
+        """Adds a comment that asks something."""
+        self.questions.append(text)
+        self.comment(f"QUESTION: {text}", indent)
+
+
+def write_job(draft: Draft, *, name: str, work: str, command: str) -> JobText:
+    """Writes the job.
+
+    Args:
+        draft: what was found.
+        name: of the job.
+        work: folder under which examples, run and models go.
+        command: that asked for it, for the first comment.
+    """
+    text = JobText()
+    for part in (
+        _head(draft, name, command),
+        _data(draft, work),
+        _features(draft),
+        _ids(draft),
+        _labels(draft),
+        _preprocessing(draft),
+        _model(draft),
+        _training(draft),
+    ):
+        for kind, indent, content in part:
+            if kind == "line":
+                text.line(" " * indent + content)
+            elif kind == "comment":
+                text.comment(content, indent)
+            else:
+                text.question(content, indent)
+        text.line()
+    text.lines.pop()
+    return text
+
+
+Piece = tuple[str, int, str]
+"""`line`, `comment` or `question`; the indentation; the text."""
+
+
+def flow(value: Any) -> str:
+    """Writes a value as YAML in one line."""
+    text = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, width=10**9, allow_unicode=True
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _head(draft: Draft, name: str, command: str) -> Iterator[Piece]:
+    sample = draft.sample
+    read = f"{sample.table.num_rows:,} records"
+    whole = "all there are" if sample.complete else f"of about {sample.rows:,}"
+    yield (
+        "comment",
+        0,
+        f"A first job, written by `{command}` from {read} of {sample.source.pattern}"
+        f" ({whole}). Guessed from names and values: read the comments, and answer the"
+        " lines that begin with QUESTION. Then:",
+    )
+    for step in ("preprocessing run", "trainer train", "trainer evaluate"):
+        yield "line", 0, f"#   python -m {step} JOB"
+    yield "line", 0, f"name: {name}"
+
+
+def _data(draft: Draft, work: str) -> Iterator[Piece]:
+    yield "line", 0, "data:"
+    impressions: dict[str, Any] = {"path": draft.sample.source.pattern}
+    if draft.sample.source.format is not None:
+        impressions["format"] = draft.sample.source.format
+    if draft.renamed is not None:
+        yield (
+            "question",
+            2,
+            "the files have no header line, so the columns were named here by what they"
+            " hold, in order (I: numbers, C: other values): what are their names?",
+        )
+        impressions["columns"] = draft.renamed
+    yield "line", 2, f"impressions: {flow(impressions)}"
+    logs = [outcome for outcome in draft.outcomes if outcome.log is not None]
+    if logs:
+        yield "line", 2, "events:"
+    for outcome in logs:
+        yield from _event_log(outcome)
+    for name in draft.unused:
+        yield (
+            "question",
+            2,
+            f"the log {name!r} is not used: no column of it names impressions (or"
+            " clicks), or it has no time. Is it a table of users or items?",
+        )
+    for key in ("examples", "run", "models"):
+        yield "line", 2, f"{key}: {flow(f'{work}/{key}')}"
+
+
+def _event_log(outcome: Outcome) -> Iterator[Piece]:
+    log = outcome.log
+    if log is None:
+        return
+    answered = "an impression" if log.joins == "impression" else f"a {log.joins}"
+    yield (
+        "comment",
+        4,
+        f"{log.matched:.1%} of the sampled {outcome.name} events name {answered} of the"
+        " sample",
+    )
+    if log.matched < 0.8:
+        yield (
+            "question",
+            4,
+            f"do the other {1 - log.matched:.1%} of the {outcome.name} events answer"
+            " impressions that are not in the logs, or only not in the sample?",
+        )
+    section: dict[str, Any] = {"path": log.sample.source.pattern}
+    if log.sample.source.format is not None:
+        section["format"] = log.sample.source.format
+    section |= {"event": log.event, "key": log.key}
+    if log.joins != "impression":
+        section["joins"] = log.joins
+    section["time"] = _moment(log.time.column, log.time.unit)
+    yield "line", 4, f"{outcome.name}: {flow(section)}"
+
+
+def _moment(column: str, unit: str) -> Any:
+    return column if unit == "ms" else {"column": column, "unit": unit}
+
+
+def _features(draft: Draft) -> Iterator[Piece]:
+    if not draft.sample.complete:
+        yield (
+            "comment",
+            0,
+            "Numbers of values are those of the sample; for the whole log they are"
+            " grown on as they grew from its first half to all of it.",
+        )
+    yield "line", 0, "features:"
+    for feature in draft.features:
+        if feature.definition is None:
+            continue
+        note = feature.note
+        vocabulary = feature.definition.get("embedding", {}).get("vocabulary", {})
+        if vocabulary.get("min_count"):
+            share = (
+                seen_often(draft.columns[feature.columns[0]], vocabulary["min_count"])
+                if feature.definition["kind"] == "categorical"
+                else None
+            )
+            if share is not None:
+                note += (
+                    f"; {share:.1%} of the rows have one that is there"
+                    f" {vocabulary['min_count']} times or more"
+                )
+        yield "comment", 2, note
+        if feature.question is not None:
+            yield "question", 2, f"{feature.name}: {feature.question}"
+        yield from _feature(feature.name, feature.definition)
+    unsure = [f.name for f in draft.features if f.unsure]
+    if unsure:
+        yield (
+            "question",
+            2,
+            f"amounts by their values, with no name that tells: {', '.join(unsure)}. Or"
+            " are any of them codes (categorical)?",
+        )
+    left_out = [f for f in draft.features if f.definition is None]
+    if left_out:
+        yield "comment", 2, "Left out:"
+    for feature in left_out:
+        yield "comment", 4, f"{feature.name}: {feature.note}"
+
+
+def _feature(name: str, definition: dict[str, Any]) -> Iterator[Piece]:
+    if "fields" not in definition:
+        yield "line", 2, f"{name}: {flow(definition)}"
+        return
+    yield "line", 2, f"{name}:"
+    for key, value in definition.items():
+        if key == "fields":
+            yield "line", 4, "fields:"
+            for field_name, inner in value.items():
+                yield "line", 6, f"{field_name}: {flow(inner)}"
+        else:
+            yield "line", 4, f"{key}: {flow(value)}"
+
+
+def _ids(draft: Draft) -> Iterator[Piece]:
+    ids = draft.ids
+    if ids.event == ROW_NUMBER:
+        yield (
+            "question",
+            0,
+            "no column is the id of an impression, so the number of the record stands"
+            " for it, and records that are there twice are two. Can an id be logged?",
+        )
+    if ids.time is None:
+        yield (
+            "question",
+            0,
+            "no column is the time of the impression, so the number of the record"
+            " stands for it. Can the time be logged? Without it there are no windows,"
+            " no split by time and no histories.",
+        )
+    elif not ids.time.certain:
+        yield (
+            "question",
+            0,
+            f"{ids.time.column} holds no times since 1970: in which unit is it?",
+        )
+    elif len(ids.moments) > 1:
+        others = ", ".join(m.column for m in ids.moments if m != ids.time)
+        yield (
+            "comment",
+            0,
+            f"{ids.time.column} is taken for the impression's time, {others} is not.",
+        )
+    for kind in ids.weak & set(ids.others):
+        yield (
+            "question",
+            0,
+            f"is {ids.others[kind]} the id of the {kind}? It is the nearest by name.",
+        )
+    for kind, column in ids.incomplete.items():
+        if kind not in ids.others:
+            yield (
+                "question",
+                0,
+                f"{column} may be the id of the {kind}, but some rows have none, and an"
+                " id may not be missing. Can it be filled in?",
+            )
+    if "user" not in ids.others:
+        yield "question", 0, "which column is the user? GAUC and UIM need it."
+    yield "line", 0, "ids:"
+    yield "line", 2, f"event: {ids.event}"
+    time = ROW_NUMBER if ids.time is None else _moment(ids.time.column, ids.time.unit)
+    yield "line", 2, f"time: {flow(time)}"
+    for kind, column in ids.others.items():
+        yield "line", 2, f"{kind}: {flow(column)}"
+
+
+def _labels(draft: Draft) -> Iterator[Piece]:
+    for outcome in draft.outcomes:
+        curve: DelayCurve | None = draft.curves.get(outcome.name)
+        for kind, content in label_comments(draft, outcome, curve):
+            yield kind, 0, content
+    yield "line", 0, "labels:"
+    for outcome in draft.outcomes:
+        yield "line", 2, f"{outcome.name}: {flow(label_section(outcome))}"
+
+
+def _preprocessing(draft: Draft) -> Iterator[Piece]:
+    sizes = draft.sizes
+    yield "line", 0, "preprocessing:"
+    for content in sampling_comments(draft):
+        yield "comment", 2, content
+    if sizes.keep_rate < 1.0:
+        yield "line", 2, f"sampling: {{negative_keep_rate: {sizes.keep_rate:g}}}"
+    for kind, content in split_comments(draft):
+        yield kind, 2, content
+    if sizes.split is None:
+        key = next(
+            (k for k in ("request", "session") if k in draft.ids.others), "event"
+        )
+        rule = {"by": "hash", "key": key, "validation": 0.1, "test": 0.1}
+        yield "line", 2, f"split: {flow(rule)}"
+        return
+    first, second = (moment_text(moment) for moment in sizes.split)
+    yield "line", 2, "split:"
+    yield "line", 4, "by: time"
+    yield "line", 4, f"train: {{until: {json.dumps(first)}}}"
+    yield (
+        "line",
+        4,
+        (f"validation: {{from: {json.dumps(first)}, until: {json.dumps(second)}}}"),
+    )
+    yield "line", 4, f"test: {{from: {json.dumps(second)}}}"
+
+
+def _model(draft: Draft) -> Iterator[Piece]:
+    sequences = any(f.get("kind") == "sequence" for f in draft.proposed.values())
+    yield "line", 0, "model:"
+    yield "line", 2, "embedding_dim: 16"
+    if sequences:
+        yield "line", 2, "backbone: {name: din, hidden: [128, 64]}"
+    else:
+        yield "line", 2, "backbone: {name: dcn_v2, cross_layers: 2, hidden: [128, 64]}"
+    yield "line", 2, "tasks:"
+    for place, outcome in enumerate(draft.outcomes):
+        if outcome.after is not None:
+            yield (
+                "comment",
+                4,
+                f"learned on the rows with {outcome.after} = 1 alone, and predicted"
+                f" given that: p({outcome.name} | {outcome.after})",
+            )
+            yield "line", 4, f"{outcome.name}: {{given: {outcome.after}}}"
+        elif place == 0:
+            yield (
+                "comment",
+                4,
+                "cross-entropy, and the pairs of positive and negative in the batch",
+            )
+            loss = "{losses: [{name: combined_pair, alpha: 0.9}]}"
+            yield "line", 4, f"{outcome.name}: {loss}"
+        else:
+            yield "line", 4, f"{outcome.name}: {{losses: [{{name: bce}}]}}"
+
+
+def _training(draft: Draft) -> Iterator[Piece]:
+    yield "line", 0, "training:"
+    for kind, content in training_comments(draft):
+        yield kind, 2, content
+    yield "line", 2, f"batch_size: {draft.sizes.batch_size}"
+    yield "line", 2, f"epochs: {1 if draft.sizes.training_rows > 500_000 else 2}"
+    yield "line", 2, "optimizer:"
+    yield "line", 4, "dense:      {name: adam, learning_rate: 0.001}"
+    yield "line", 4, "embeddings: {name: lazy_adam, learning_rate: 0.001}"
