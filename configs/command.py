@@ -80,11 +80,9 @@ def run_command(main: Callable[[], int | None]) -> int:
     """Runs a command and returns its exit status.
 
     An error that the user can mend is printed to stderr without a traceback and gives
-    `EXIT_CODE`. Anything else is a defect of ours and keeps its traceback. Modules that
-    the environment names (`configs.imports`) are imported before.
+    `EXIT_CODE`. Anything else is a defect of ours and keeps its traceback.
     """
     try:
-        import_modules()
         return main() or 0
     except PairstreamError as error:
         print(f"error: {error}", file=sys.stderr)

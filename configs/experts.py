@@ -7,10 +7,12 @@ from pydantic import Field, PositiveInt, model_validator
 from configs.backbones import (
     BackboneSection,
     CrossNetworkV2,
+    DeepInterest,
     DeepNetwork,
     InnerProductNetwork,
     Parts,
     Rate,
+    TemporalInterest,
     Widths,
 )
 from configs.section import Section
@@ -30,7 +32,12 @@ class GroupWeightedExpert(Section):
 
 
 Expert = Annotated[
-    GroupWeightedExpert | InnerProductNetwork | CrossNetworkV2 | DeepNetwork,
+    GroupWeightedExpert
+    | InnerProductNetwork
+    | CrossNetworkV2
+    | DeepNetwork
+    | DeepInterest
+    | TemporalInterest,
     Field(discriminator="name"),
 ]
 

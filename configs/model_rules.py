@@ -142,8 +142,10 @@ def _set_problems(job: "Job", number: int, chosen: EmbeddingSet) -> Iterator[str
     """What is wrong with a set of embeddings for its experts."""
     widths = {name: chosen.dim or width for name, width in _embedding_widths(job)}
     for expert in chosen.experts:
+        name = f"the expert {expert.name} of set {number}"
+        if expert.name in ("din", "tin") and not _sequences(job):
+            yield f"model.backbone: {name} needs behaviours: no feature is a sequence"
         if expert.name in ("gwpfm", "ipnn"):
-            name = f"the expert {expert.name} of set {number}"
             yield from _uneven_problems(name, widths)
         if expert.name == "gwpfm":
             yield from _part_problems(job, expert.parts, set(widths.values()))

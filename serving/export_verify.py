@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from configs.command import run_command
 from configs.errors import ExportError
+from configs.imports import import_modules
 from configs.job import Job
 from configs.layout import CATEGORICAL, DENSE, NUMERIC, layout_of
 from preprocessing.encoding import encode_request
@@ -153,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def command() -> None:
+        import_modules()  # those that the exporting process had
         findings = verify(
             options.folder,
             run=options.run,

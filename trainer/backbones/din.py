@@ -25,23 +25,36 @@ class DeepInterest(InterestNetwork):
         config: its section of the job.
         layout: of the embedded groups.
         seed: of the initial weights.
+        name: of the layer, and the beginning of its parts' names.
 
     Raises:
         JobError: if no sequence shares a table with an item feature.
     """
 
-    def __init__(self, config: Config, layout: GroupsLayout, *, seed: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        layout: GroupsLayout,
+        *,
+        seed: int,
+        name: str = "backbone",
+    ) -> None:
         interests = {
-            name: ActivatedSum(
-                layout.sequences[name],
+            sequence: ActivatedSum(
+                layout.sequences[sequence],
                 config.attention_hidden,
-                name=f"backbone_attention_{name}",
+                name=f"{name}_attention_{sequence}",
                 seed=seed,
             )
-            for name in met_sequences("din", layout)
+            for sequence in met_sequences("din", layout)
         }
         super().__init__(
-            layout, interests, hidden=config.hidden, dropout=config.dropout, seed=seed
+            layout,
+            interests,
+            hidden=config.hidden,
+            dropout=config.dropout,
+            seed=seed,
+            name=name,
         )
 
 

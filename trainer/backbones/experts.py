@@ -7,9 +7,11 @@ import tensorflow as tf
 
 from configs.experts import HeterogeneousExperts as Config
 from trainer.backbones.dcn_v2 import CrossNetworkV2
+from trainer.backbones.din import DeepInterest
 from trainer.backbones.dnn import DeepNetwork
 from trainer.backbones.gwpfm import GroupWeightedExpert
 from trainer.backbones.ipnn import InnerProductNetwork
+from trainer.backbones.tin import TemporalInterest
 from trainer.layers.groups import EmbeddedGroups, GroupsLayout
 from trainer.layers.mlp import MLP
 
@@ -20,12 +22,15 @@ EXPERTS: dict[str, Any] = {
     "ipnn": InnerProductNetwork,
     "dcn_v2": CrossNetworkV2,
     "dnn": DeepNetwork,
+    "din": DeepInterest,
+    "tin": TemporalInterest,
 }
 
 
 class HeterogeneousExperts(keras.layers.Layer):  # type: ignore[misc]
     """tower(expert_1(E_1), expert_2(E_1), expert_3(E_2), ...), side by side, with the
-    embeddings E_s of set s; behaviour sequences enter mean-pooled.
+    embeddings E_s of set s. Behaviour sequences enter mean-pooled, except into the
+    experts that attend to them.
 
     Args:
         config: its section of the job.
@@ -40,7 +45,7 @@ class HeterogeneousExperts(keras.layers.Layer):  # type: ignore[misc]
         layouts = [layout, *layout.further]
         chosen = [(s, e) for s, group in enumerate(config.sets) for e in group.experts]
         self._set_of = [number for number, _ in chosen]
-        self._experts = [
+        self.experts = [
             EXPERTS[expert.name](
                 expert,
                 layouts[number],
@@ -50,7 +55,7 @@ class HeterogeneousExperts(keras.layers.Layer):  # type: ignore[misc]
             for place, (number, expert) in enumerate(chosen)
         ]
         self._tower = MLP(
-            sum(expert.width for expert in self._experts),
+            sum(expert.width for expert in self.experts),
             config.hidden,
             name="backbone_tower",
             seed=seed,
@@ -65,6 +70,6 @@ class HeterogeneousExperts(keras.layers.Layer):  # type: ignore[misc]
         outputs = [
             # Sums over pairs are float32 in any case.
             tf.cast(expert(sets[number], training=training), self.compute_dtype)
-            for number, expert in zip(self._set_of, self._experts, strict=True)
+            for number, expert in zip(self._set_of, self.experts, strict=True)
         ]
         return self._tower(tf.concat(outputs, axis=1), training=training)

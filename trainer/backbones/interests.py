@@ -27,6 +27,7 @@ class InterestNetwork(keras.layers.Layer):  # type: ignore[misc]
         hidden: widths of the MLP.
         dropout: in the MLP.
         seed: of the initial weights.
+        name: of the layer, and the beginning of its parts' names.
     """
 
     gives_score = False
@@ -39,16 +40,17 @@ class InterestNetwork(keras.layers.Layer):  # type: ignore[misc]
         hidden: Sequence[int],
         dropout: float,
         seed: int,
+        name: str = "backbone",
     ) -> None:
-        super().__init__(name="backbone")
+        super().__init__(name=name)
         self._layout = layout
         self.interests = dict(interests)
         inputs = layout.width
-        for name, widths in layout.sequences.items():
-            known = self.interests.get(name)
+        for sequence, widths in layout.sequences.items():
+            known = self.interests.get(sequence)
             inputs += widths.total if known is None else known.width
         self._mlp = MLP(
-            inputs, hidden, name="backbone_hidden", seed=seed, dropout=dropout
+            inputs, hidden, name=f"{name}_hidden", seed=seed, dropout=dropout
         )
         self.width = self._mlp.width
         self.built = True

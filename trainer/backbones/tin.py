@@ -27,20 +27,35 @@ class TemporalInterest(InterestNetwork):
         config: its section of the job.
         layout: of the embedded groups.
         seed: of the initial weights.
+        name: of the layer, and the beginning of its parts' names.
 
     Raises:
         JobError: if no sequence shares a table with an item feature.
     """
 
-    def __init__(self, config: Config, layout: GroupsLayout, *, seed: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        layout: GroupsLayout,
+        *,
+        seed: int,
+        name: str = "backbone",
+    ) -> None:
         interests = {
-            name: TemporalInterestUnit(
-                layout.sequences[name], name=f"backbone_interest_{name}", seed=seed
+            sequence: TemporalInterestUnit(
+                layout.sequences[sequence],
+                name=f"{name}_interest_{sequence}",
+                seed=seed,
             )
-            for name in met_sequences("tin", layout)
+            for sequence in met_sequences("tin", layout)
         }
         super().__init__(
-            layout, interests, hidden=config.hidden, dropout=config.dropout, seed=seed
+            layout,
+            interests,
+            hidden=config.hidden,
+            dropout=config.dropout,
+            seed=seed,
+            name=name,
         )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from configs.command import run_command
+from configs.imports import import_modules
 from configs.job import Job
 from configs.loading import load_job
 from trainer.assembly import Assembly, assemble
@@ -35,9 +36,12 @@ __all__ = ["main"]
 def main(arguments: list[str]) -> int:
     """Runs the probe and returns its exit status."""
     file, folder, steps, *overrides = arguments
-    return run_command(
-        lambda: _probe(load_job(file, overrides), Path(folder), int(steps))
-    )
+
+    def command() -> None:
+        import_modules()  # those that the comparing process had
+        _probe(load_job(file, overrides), Path(folder), int(steps))
+
+    return run_command(command)
 
 
 def _probe(job: Job, folder: Path, steps: int) -> None:
