@@ -11,6 +11,7 @@ from pydantic import (
 )
 
 from configs.durations import DAY_MS, Moment, moment_ms
+from configs.drift import Drift
 from configs.section import Section
 
 __all__ = [
@@ -170,6 +171,8 @@ class Preprocessing(Section):
     split: Split = HashSplit(by="hash")
     sampling: Sampling = Sampling()
     dead_letters: DeadLetters = DeadLetters()
+    drift: Drift = Drift()
+    """Compared with another example set; no part of what a set is."""
     buckets: PositiveInt = 16
     """Hash buckets that are joined one at a time: more need less memory each."""
     broadcast_bytes: NonNegativeInt = 64 * 2**20

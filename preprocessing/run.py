@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from configs.contract import data_contract, fingerprint
+from configs.distributions import DISTRIBUTIONS_FILE
 from configs.errors import DataError
 from configs.features import embedded_features
 from configs.job import Job
@@ -30,6 +31,7 @@ from configs.manifest import (
 from configs.publishing import publish_folder
 from preprocessing.blocks import plan_blocks
 from preprocessing.dead_letters import check_share, collect_letters
+from preprocessing.distributions import merge_distributions
 from preprocessing.fields import (
     IMPRESSIONS,
     event_log_name,
@@ -254,6 +256,12 @@ def _write_statistics(plan: Plan, folder: Path, buckets: list[dict[str, Any]]) -
         name: to_statistics(merge_moments(part["moments"][name] for part in trained))
         for name in names
     }
+    distributions = merge_distributions(
+        plan.job, [part["distributions"] for part in trained]
+    )
+    (folder / DISTRIBUTIONS_FILE).write_text(
+        distributions.model_dump_json() + "\n", encoding="utf-8"
+    )
     statistics = Statistics(numeric=numeric)
     (folder / STATISTICS_FILE).write_text(
         statistics.model_dump_json(indent=2) + "\n", encoding="utf-8"

@@ -21,6 +21,7 @@ from configs.layout import (
     EventKind,
     layout_of,
 )
+from preprocessing.distributions import count_distributions
 from preprocessing.encode_rows import matrix_of
 from preprocessing.example_bytes import serialize_examples
 from preprocessing.hashing import salted, unit_interval
@@ -161,6 +162,7 @@ def _write_split(
     if split == "train":
         weights = _weights(plan, table, labels)
         summary["moments"] = numeric_moments(job, table, weights)
+        summary["distributions"] = count_distributions(job, table, weights)
         for name, counts in value_counts(job, table, weights).items():
             path = plan.scratch.folder(f"counts/{name}") / f"{bucket:08}.arrow"
             write_buckets(path, counts, np.zeros(counts.num_rows, np.int64), 1)
