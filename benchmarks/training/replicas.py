@@ -26,12 +26,17 @@ _OPTIMIZERS = {
         "training.optimizer.dense={name: sgd, learning_rate: 0.1}",
         "training.optimizer.embeddings={name: sgd, learning_rate: 0.1}",
     ),
-    "Adam, lazy Adam": (),
+    "Adam, lazy Adam": (
+        "training.optimizer.dense={name: adam, learning_rate: 0.001, epsilon: 0.001}",
+        "training.optimizer.embeddings="
+        "{name: lazy_adam, learning_rate: 0.001, epsilon: 0.001}",
+    ),
 }
-_TOLERANCES = {"SGD": 1e-5, "Adam, lazy Adam": 5e-3}
-"""Of any weight. Sums over replicas round in another order. SGD passes that on as it
-is; Adam divides a gradient by its own size, so one that is only rounding moves its
-weight by the learning rate (0.001) in either direction at each of its first steps."""
+"""Adam divides a gradient by its own size: with its usual epsilon of 1e-7, one that is
+nothing but rounding moves its weight by the learning rate, in either direction."""
+
+_TOLERANCE = 1e-5
+"""Of any weight: sums over replicas round in another order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,11 +127,10 @@ def _difference(
     for name, weights in single.items():
         gaps.append(np.abs(weights - other[name]).astype(np.float64).ravel())
     gap = np.concatenate(gaps)
-    tolerance = _TOLERANCES[optimizer]
-    verdict = "equal" if gap.max() <= tolerance else "DIFFERENT"
+    verdict = "equal" if gap.max() <= _TOLERANCE else "DIFFERENT"
     return (
         f"| {optimizer} | {title} | {gap.size:,} | {gap.max():.1e} | {gap.mean():.1e} |"
-        f" {tolerance:.0e} | {verdict} |"
+        f" {_TOLERANCE:.0e} | {verdict} |"
     )
 
 
@@ -148,7 +152,10 @@ def _report(
 {machine()}
 
 The model of the speed tables at {_SIZE} rows, {steps} steps of 4,096 rows over all
-devices together. Difference of the weights from those of one device, over all of them:
+devices together. Difference of the weights from those of one device, over all of them.
+Adam's epsilon is 0.001: with the usual 1e-7, a gradient that is nothing but rounding
+moves its weight by the learning rate in either direction (largest differences of 0.001
+to 0.01 were seen after 50 steps, of 1e-5 in the mean).
 
 | optimizer | devices | weights | largest | mean | tolerance | verdict |
 | --- | --- | --- | --- | --- | --- | --- |
