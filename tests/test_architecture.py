@@ -183,7 +183,7 @@ def test_help_is_fast_because_it_loads_nothing_heavy(room):
 
 COMMANDS = {
     "preprocessing": ["run", "check", "synthesize", "convert"],
-    "trainer": ["train", "evaluate"],
+    "trainer": ["train", "evaluate", "models"],
     "serving": ["export", "serve", "predict"],
 }
 

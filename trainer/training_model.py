@@ -121,9 +121,10 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             total += config.weight * value
         if self._of_backbone is not None:
             backbone = self._job.model.backbone
+            weight: float = getattr(backbone, "auxiliary_weight", 0.0)
             value = self._of_backbone(groups, dict(batch), states)
             losses[f"auxiliary/{backbone.name}"] = value
-            total += backbone.auxiliary_weight * value
+            total += weight * value
         return {"loss": total, **losses, **logged}
 
     def _hidden(
@@ -138,5 +139,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
         if options.jit_compile and training:
             hidden = self._compiled_hidden
         with computing_in(options.precision, *self.inference.hidden_layers):
-            vectors = hidden(groups, training=training)
-            return tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), vectors)
+            found: tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
+            found = hidden(groups, training=training)
+            found = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), found)
+            return found
