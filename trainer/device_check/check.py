@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,7 @@ def check_devices(job: Job | None, *, devices: int = 2, steps: int = 50) -> bool
             file.write_text(dump_job(job), encoding="utf-8")
         loaded = load_job(file)
         chosen = _devices(devices)
-        comparable = list(_COMPARABLE)
-        if getattr(loaded.model.backbone, "dropout", 0.0):
-            comparable.append("model.backbone.dropout=0.0")
+        comparable = [*_COMPARABLE, *_dropouts(loaded.model.model_dump(), "model")]
         equal = [
             _probe(file, folder / f"equal-{k}", steps, [*comparable, *which])
             for k, which in enumerate((chosen.one, chosen.all))
@@ -99,6 +97,18 @@ def check_devices(job: Job | None, *, devices: int = 2, steps: int = 50) -> bool
         checks.append(_resume_check(file, folder, list(chosen.all)))
     print(report(chosen.kind, checks, speed[0], speed[1], equal[1]))
     return all(check.passed for check in checks)
+
+
+def _dropouts(values: Any, place: str) -> Iterator[str]:
+    """Yields an override for each dropout in a section: none is left."""
+    if isinstance(values, Mapping):
+        if values.get("dropout"):
+            yield f"{place}.dropout=0.0"
+        for key, value in values.items():
+            yield from _dropouts(value, f"{place}.{key}")
+    elif isinstance(values, list):
+        for number, value in enumerate(values):
+            yield from _dropouts(value, f"{place}.{number}")
 
 
 def _devices(count: int) -> _Devices:

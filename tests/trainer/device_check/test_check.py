@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from configs.errors import JobError
-from trainer.device_check.check import _comparisons, check_devices
+from configs.loading import dump_job, parse_job
+from tests.trainer.model_jobs import small_job
+from trainer.device_check.check import _comparisons, _dropouts, check_devices
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -23,6 +25,25 @@ def probe(folder, **changes):
     }
     np.savez(folder / "probe.npz", **(arrays | changes))
     return folder
+
+
+def test_nothing_is_dropped_where_devices_are_compared():
+    expert = "{name: dnn, dropout: 0.5}"
+    job = small_job(
+        f"model.backbone={{name: experts, dropout: 0.1, sets: [{{experts: [{{name:"
+        f" dnn}}, {expert}]}}, {{dim: 2, experts: [{expert}]}}]}}",
+        "model.multi_task={name: mmoe, dropout: 0.2}",
+    )
+    overrides = list(_dropouts(job.model.model_dump(), "model"))
+    assert overrides == [
+        "model.backbone.dropout=0.0",
+        "model.backbone.sets.0.experts.1.dropout=0.0",
+        "model.backbone.sets.1.experts.0.dropout=0.0",
+        "model.multi_task.dropout=0.0",
+    ]
+    assert not list(
+        _dropouts(parse_job(dump_job(job), overrides).model.model_dump(), "")
+    )
 
 
 def test_equal_probes_pass(tmp_path):
