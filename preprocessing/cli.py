@@ -41,6 +41,7 @@ def _guarded(arguments: argparse.Namespace) -> int | None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from preprocessing.comparison.cli import add_compare
     from preprocessing.datasets.cli import add_commands
     from preprocessing.planning.cli import add_plan
 
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_check(commands)
     add_plan(commands)
+    add_compare(commands)
     add_commands(commands)
     return parser
 

@@ -182,7 +182,7 @@ def test_help_is_fast_because_it_loads_nothing_heavy(room):
 
 
 COMMANDS = {
-    "preprocessing": ["run", "check", "synthesize", "convert"],
+    "preprocessing": ["run", "check", "plan", "compare", "synthesize", "convert"],
     "trainer": ["train", "evaluate", "models"],
     "serving": ["export", "serve", "predict"],
 }
