@@ -36,6 +36,8 @@ class RawColumn:
             must be as long), else None.
         table: the side table that has the column, None if the impression log has it.
         column: of the log or table, where that is not the name.
+        built: whether the values are built of event logs, so that none of the logs
+            has them; requests do.
     """
 
     name: str
@@ -46,6 +48,7 @@ class RawColumn:
     aligned_with: str | None = None
     table: str | None = None
     column: str | None = None
+    built: bool = False
 
     @property
     def source(self) -> str:
@@ -104,6 +107,7 @@ def _columns_of_sequence(
                 is_list=True,
                 separator=feature.separator,
                 aligned_with=first,
+                built=feature.built,
             )
         )
     return columns

@@ -13,6 +13,7 @@ from configs.features import (
     SequenceFeature,
     SequenceField,
 )
+from configs.histories import age_unit, behaviour_column, built_sequences
 from configs.job import Job
 
 __all__ = [
@@ -83,9 +84,11 @@ def check_same_contract(found: Contract, expected: Contract, *, what: str) -> No
 def _feature(job: Job, name: str) -> Contract:
     feature = job.features[name]
     if isinstance(feature, SequenceFeature):
+        built = {"from": feature.source, "gap": feature.gap} if feature.built else {}
         return {
             "kind": feature.kind,
             "max_length": feature.max_length,
+            **built,
             "fields": {
                 field: _field(job, f"{name}.{field}", definition)
                 for field, definition in feature.fields.items()
@@ -108,6 +111,10 @@ def _field(job: Job, name: str, definition: SequenceField) -> Contract:
         "kind": definition.kind,
         "column": definition.column or f"{sequence}_{field}",
     }
+    if sequence in built_sequences(job):
+        source = behaviour_column(job, sequence, field)
+        values["row"] = None if source is None else source.row
+        values["age"] = age_unit(definition)
     if definition.kind == "categorical":
         values["type"] = categorical_type(job, name)
     return values

@@ -4,10 +4,12 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from configs.days import parse_days
 from configs.section import Key, Section
 
 __all__ = [
     "ROW_NUMBER",
+    "BehaviourLog",
     "Data",
     "EventLog",
     "Identifiers",
@@ -42,7 +44,9 @@ class LogFiles(Section):
     """Files of one kind of log. A bare path leaves the rest to the files' names."""
 
     path: str
-    """A path or glob. Relative paths are relative to the working directory."""
+    """A path or glob. Relative paths are relative to the working directory. `{day}`
+    stands for the day of a daily run (2017-10-01, or `{day:%Y%m%d}` for 20171001), and
+    for every day in other runs."""
     format: Literal["jsonl", "csv", "tsv", "parquet"] | None = None
     """Told by the file name (compression stripped) unless given."""
     columns: list[str] | None = Field(default=None, min_length=1)
@@ -66,6 +70,21 @@ class EventLog(LogFiles):
     time: TimeColumn
     joins: str = "impression"
     """`impression`, or the label whose events the column `key` names."""
+    user: str | None = None
+    """Column with the user, for sequences that are built of these events; the user of
+    the impression unless given."""
+
+
+class BehaviourLog(LogFiles):
+    """A log of what users did (views, purchases) that gives no impression a label, and
+    that sequences are built of (`from: NAME`)."""
+
+    event: str | None = None
+    """Column with the event's own id; of several records with one id the earliest
+    counts. Unless given, records alike in user, time and all fields are one event."""
+    user: str
+    """Column with the user, as `ids.user` has it."""
+    time: TimeColumn
 
 
 class SideTable(LogFiles):
@@ -111,14 +130,27 @@ class Data(Section):
     impressions: LogFiles
     events: dict[str, EventLog] = {}
     """By label. A label with a `column` of its own needs none."""
+    behaviours: dict[Key, BehaviourLog] = {}
+    """By name. Further event logs, for sequences with `from: NAME`."""
     tables: dict[Key, SideTable] = {}
     """By name. Features with `table: NAME` are read from them."""
     examples: str
-    """Folder of the example set that preprocessing publishes."""
+    """Folder of the example set that preprocessing publishes; of daily runs the folder
+    of the days' sets, which the trainer reads as one."""
+    days: str | None = None
+    """Of a folder of days, those that the trainer reads: `2017-10-01..2017-10-10`, both
+    included. All unless given."""
     run: str
     """Folder of the training run: checkpoints, metrics, TensorBoard."""
     models: str
     """Folder under which export publishes versions of the model."""
+
+    @field_validator("days")
+    @classmethod
+    def _check_days(cls, days: str | None) -> str | None:
+        if days is not None:
+            parse_days(days)
+        return days
 
     @field_validator("run", "models")
     @classmethod

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from configs.canonical import CategoricalType
+from configs.durations import Duration
 from configs.section import Key, Section
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "NumericFeature",
     "SequenceFeature",
     "SequenceField",
+    "TimeSpan",
     "Transform",
     "Vocabulary",
     "embedded_features",
@@ -30,6 +32,9 @@ Group = Literal["user", "item", "context"]
 Transform = Literal["log1p", "standardize"]
 """`log1p` is sign(x) * log(1 + |x|); `standardize` subtracts the training split's mean
 and divides by its standard deviation (of the value after the transforms before it)."""
+
+TimeSpan = Literal["ms", "s", "m", "h", "d"]
+"""The unit of an age."""
 
 
 class Vocabulary(Section):
@@ -185,7 +190,11 @@ class DenseFeature(_LogColumn):
 class SequenceField(_Column):
     """One aligned field of a behaviour sequence.
 
-    Its column is `<sequence>_<field>` unless `column` names another.
+    The impression log has it in the column `<sequence>_<field>`, unless `column` names
+    another. Where the sequence is built (`from`), the column is one of the behaviour's
+    row: that of the feature it shares, unless `column` names another; and a number
+    without a column is the age of the behaviour. Requests name it
+    `<sequence>_<field>` then.
     """
 
     kind: Literal["categorical", "numeric"] = "categorical"
@@ -193,6 +202,11 @@ class SequenceField(_Column):
     embedding: Embedding | None = None
     shares: str | None = None
     transform: list[Literal["log1p"]] = []
+    row: Literal["impression", "event"] | None = None
+    """Of a built sequence: which row has the column, the event's own, or that of the
+    impression it answers. The impression's unless given, where events answer one."""
+    unit: TimeSpan | None = None
+    """Of the age of a behaviour (a number without a column); hours unless given."""
 
     @field_validator("transform", mode="before")
     @classmethod
@@ -203,9 +217,11 @@ class SequenceField(_Column):
     def _check(self) -> "SequenceField":
         if self.kind == "numeric" and (self.embedding or self.shares or self.type):
             raise ValueError("a numeric field takes no 'embedding', 'shares' or 'type'")
+        if self.kind == "numeric" and self.unit and self.column:
+            raise ValueError("'unit' is that of an age, which has no 'column'")
         if self.kind == "categorical":
-            if self.transform:
-                raise ValueError("a categorical field takes no 'transform'")
+            if self.transform or self.unit:
+                raise ValueError("a categorical field takes no 'transform' or 'unit'")
             if (self.embedding is None) == (self.shares is None):
                 raise ValueError("give either 'embedding' or 'shares', and not both")
             if self.shares is not None and self.type is not None:
@@ -222,6 +238,13 @@ class SequenceFeature(Section):
 
     kind: Literal["sequence"]
     group: Literal["behaviour"] = "behaviour"
+    source: str = Field(default="log", alias="from")
+    """`log`: each impression was logged with its sequence. Else a label with an event
+    log (`data.events`) or a log of `data.behaviours`: the sequence is built of the
+    user's events strictly before the impression."""
+    gap: Duration = "0s"
+    """A built sequence holds the events before the impression's time less this, as far
+    as logs and profiles lag behind when a request is served."""
     max_length: PositiveInt
     fields: dict[Key, SequenceField] = Field(min_length=1)
     separator: str = Field(default="|", min_length=1)
@@ -237,9 +260,16 @@ class SequenceFeature(Section):
             )
         return self
 
+    @property
+    def built(self) -> bool:
+        """Whether the sequence is built of events, and not in the impression log."""
+        return self.source != "log"
+
     def column_of(self, name: str, field: str) -> str:
-        """Returns the log column of `field` in the sequence called `name`."""
-        return self.fields[field].column or f"{name}_{field}"
+        """Returns the name of `field` in requests, for the sequence called `name`; and
+        in the impression log, if that has the sequence."""
+        column = None if self.built else self.fields[field].column
+        return column or f"{name}_{field}"
 
 
 Feature = Annotated[

@@ -16,6 +16,7 @@ from configs.features import (
     NumericFeature,
     embedded_features,
 )
+from configs.histories import history_problems
 from configs.job_warnings import job_warnings
 from configs.labels import Label
 from configs.loss_rules import contexts_of
@@ -52,6 +53,7 @@ class Job(Section):
             *self._label_problems(),
             *self._sampling_problems(),
             *table_problems(self),
+            *history_problems(self),
             *model_problems(self),
         ]
         if problems:

@@ -10,6 +10,9 @@ An example set is a folder:
     golden/rows.jsonl       raw rows, and
     golden/examples.tfrecord  the same rows encoded
     dead_letters/<reason>.jsonl  records that could not be used
+    carry_over/             of a daily run: what the day after goes on from
+
+Daily runs (`configs.days`) make one such folder for each day.
 """
 
 import hashlib
@@ -100,6 +103,9 @@ class Manifest(_Record):
         golden_rows: number of golden rows.
         adjacent: the id (request, session, user) whose rows lie side by side; None if
             there is none, and in sets from before it was written down.
+        day: of a daily run, None of others.
+        carry_over: digest of what a daily run left to the day after.
+        continues: the same of the day before, None if there was none.
     """
 
     version: Literal[1] = 1
@@ -111,6 +117,9 @@ class Manifest(_Record):
     dead_letters: dict[str, NonNegativeInt]
     golden_rows: NonNegativeInt = 0
     adjacent: str | None = None
+    day: str | None = None
+    carry_over: str | None = None
+    continues: str | None = None
 
 
 class NumericStatistics(_Record):

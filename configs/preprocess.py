@@ -10,11 +10,12 @@ from pydantic import (
     model_validator,
 )
 
-from configs.durations import DAY_MS, Moment, moment_ms
+from configs.durations import DAY_MS, Duration, Moment, moment_ms
 from configs.drift import Drift
 from configs.section import Section
 
 __all__ = [
+    "Daily",
     "DeadLetters",
     "HashSplit",
     "Interval",
@@ -165,6 +166,23 @@ class DeadLetters(Section):
     """Of each reason at most this many records are kept; all are counted."""
 
 
+class Daily(Section):
+    """Runs over one day's logs after the other (`run --days`, `run --next-day`).
+
+    A day's example set holds the impressions whose windows closed on that day. What is
+    still open goes on to the next day, and so do the users' behaviours.
+    """
+
+    lateness: Duration = "0s"
+    """How much later than its time a record may reach the logs: the log of the next
+    day may hold records of this long before. Impressions wait for so long."""
+    memory: Duration = "1d"
+    """How long after their windows impressions, and events, are known again: for
+    duplicates, late events, and behaviours on them."""
+    keep_carry_overs: PositiveInt = 7
+    """Days that can be made again: older carry-overs are removed."""
+
+
 class Preprocessing(Section):
     """The batch job from logs to examples."""
 
@@ -173,6 +191,7 @@ class Preprocessing(Section):
     dead_letters: DeadLetters = DeadLetters()
     drift: Drift = Drift()
     """Compared with another example set; no part of what a set is."""
+    daily: Daily = Daily()
     buckets: PositiveInt = 16
     """Hash buckets that are joined one at a time: more need less memory each."""
     broadcast_bytes: NonNegativeInt = 64 * 2**20

@@ -4,8 +4,10 @@ import argparse
 import logging
 import os
 from collections.abc import Sequence
+from datetime import date
 
 from configs.command import add_job_arguments, job_from, run_command
+from configs.days import days_in, parse_days
 from configs.errors import DataError
 
 __all__ = ["main"]
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_check(commands)
+    _add_check_histories(commands)
     add_plan(commands)
     add_compare(commands)
     add_commands(commands)
@@ -69,6 +72,19 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     add_job_arguments(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing example set"
+    )
+    days = parser.add_mutually_exclusive_group()
+    days.add_argument(
+        "--days",
+        metavar="FIRST..LAST",
+        help="make the example sets of days one after the other, such as"
+        " 2017-10-01..2017-10-10 or 2017-10-01, each of its own logs and of what the"
+        " day before left",
+    )
+    days.add_argument(
+        "--next-day",
+        action="store_true",
+        help="make the example set of the day after the last one",
     )
     parser.add_argument(
         "--runner",
@@ -95,20 +111,76 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.set_defaults(run=_check)
 
 
+def _add_check_histories(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    parser = commands.add_parser(
+        "check-histories",
+        help="compare a sequence that was logged with one that is built of events",
+    )
+    add_job_arguments(parser)
+    parser.add_argument("--feature", help="the sequence; the only one unless given")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="LOG",
+        help="the event log to build it of, where the job has 'from: log'",
+    )
+    parser.add_argument("--gap", default="0s", help="the same (default: %(default)s)")
+    parser.add_argument(
+        "--unit",
+        default="h",
+        choices=["ms", "s", "m", "h", "d"],
+        help="of the ages that were logged, the same (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.01,
+        help="numbers are equal up to this, absolute and relative (%(default)s)",
+    )
+    parser.set_defaults(run=_check_histories)
+
+
+def _check_histories(arguments: argparse.Namespace) -> int:
+    job = job_from(arguments)
+    from preprocessing.check_histories import check_histories
+
+    print(
+        check_histories(
+            job,
+            arguments.feature,
+            source=arguments.source,
+            gap=arguments.gap,
+            unit=arguments.unit,
+            tolerance=arguments.tolerance,
+        )
+    )
+    return 0
+
+
 def _run(arguments: argparse.Namespace) -> int:
     job = job_from(arguments)
+    from preprocessing.daily import day_after_last
     from preprocessing.report import report
     from preprocessing.run import preprocess
 
-    manifest = preprocess(
-        job,
-        overwrite=arguments.overwrite,
-        runner=arguments.runner,
-        beam_arguments=arguments.beam_arguments,
-        block_bytes=arguments.block_mebibytes << 20,
-    )
-    print(report(manifest))
-    print(f"wrote {job.data.examples}")
+    days: list[date | None] = [None]
+    if arguments.days is not None:
+        days = [*days_in(*parse_days(arguments.days))]
+    elif arguments.next_day:
+        days = [day_after_last(job)]
+    for day in days:
+        manifest = preprocess(
+            job,
+            overwrite=arguments.overwrite,
+            runner=arguments.runner,
+            beam_arguments=arguments.beam_arguments,
+            block_bytes=arguments.block_mebibytes << 20,
+            day=day,
+        )
+        print(report(manifest))
+        print(f"wrote {job.data.examples}{'' if day is None else f'/{day}'}")
     return 0
 
 

@@ -8,7 +8,8 @@ The result is a table with the columns
     multi_valued/NAME        list<int64>
     sequence/NAME/FIELD      list<int64> or list<float>
 
-in the order of `configs.layout`; groups without members are absent.
+in the order of `configs.layout`; groups without members are absent, and so are the
+sequences that are built of events (`preprocessing.history_stage`).
 """
 
 from collections import Counter
@@ -68,7 +69,8 @@ def encode_rows(job: Job, table: pa.Table, counters: Counter[str]) -> pa.Table:
     texts, numbers, vectors = [], [], []
     for name, feature in job.features.items():
         if isinstance(feature, SequenceFeature):
-            columns.update(_sequence(table, name, feature, counters))
+            if not feature.built:
+                columns.update(_sequence(table, name, feature, counters))
             continue
         column = _chunk(table, raw_field(feature.raw_name(name)))
         if isinstance(feature, CategoricalFeature):

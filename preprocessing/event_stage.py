@@ -5,28 +5,47 @@ written again, bucketed by what the event answers: an impression, or (`joins`) a
 log's event, which is in the bucket of its own id and names the impression.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from configs.histories import behaviour_sources
+from preprocessing.behaviours import BEHAVIOURS, own_behaviours
+from preprocessing.day import (
+    BEHAVED,
+    DECIDED,
+    Day,
+    remembered,
+    state_of,
+    with_state,
+)
 from preprocessing.dead_letters import dead_name, keep_letters
-from preprocessing.fields import event_log_name
+from preprocessing.fields import USER, behaviour_log_name, event_log_name
 from preprocessing.fingerprinting import fingerprints_of
-from preprocessing.join import first_events, resolve_events
+from preprocessing.join import ANSWERED, first_events, resolve_events
 from preprocessing.plan import Plan, bucket_of, column_array
 from preprocessing.reasons import ORPHAN
-from preprocessing.scratch import read_bucket, write_buckets
-from preprocessing.split_stage import BucketFile
+from preprocessing.scratch import BucketFile, read_bucket, write_buckets
 
-__all__ = ["deduplicate_events", "keep_orphans", "resolve_bucket"]
+__all__ = [
+    "carry_events",
+    "deduplicate_events",
+    "keep_orphans",
+    "resolve_bucket",
+    "write_behaviours",
+]
 
 
 def deduplicate_events(
     plan: Plan, label: str, bucket: int, paths: Sequence[str]
 ) -> list[BucketFile]:
-    """Removes duplicates from a bucket of events and buckets the rest by `key`."""
-    log = event_log_name(label)
+    """Removes duplicates from a bucket of events, and buckets the rest by `key`, or as
+    behaviours by their users if they answer nothing."""
+    own = label in plan.job.data.behaviours
+    log = behaviour_log_name(label) if own else event_log_name(label)
     events = read_bucket(sorted(paths), bucket)
     if events is None:
         return []
@@ -38,6 +57,10 @@ def deduplicate_events(
         f"events-{name}",
         {"counters": {f"{log}.duplicates": duplicates}, "dead": {}},
     )
+    if own:
+        source = behaviour_sources(plan.job)[label]
+        ready = _carry_own(plan, plan.day, label, kept, name) if plan.day else kept
+        return write_behaviours(plan, label, own_behaviours(source, ready), name)
     return _by_key(plan, label, kept, f"keyed/{label}", name)
 
 
@@ -60,22 +83,90 @@ def resolve_bucket(
     known = events.slice(0, 0) if found is None else first_events(found)
     resolved, orphans = resolve_events(events, known)
     name = f"{label}-{bucket:08}"
-    dead = keep_orphans(plan, {label: orphans}, f"resolve-{name}")
+    counters: Counter[str] = Counter()
+    dead = keep_orphans(plan, {label: orphans}, f"resolve-{name}", counters)
     plan.scratch.write_json(
-        "summaries", f"resolve-{name}", {"counters": {}, "dead": dead}
+        "summaries", f"resolve-{name}", {"counters": counters, "dead": dead}
     )
     return _by_key(plan, label, resolved, f"resolved/{label}", name)
 
 
+def write_behaviours(
+    plan: Plan, source: str, behaviours: pa.Table, name: str
+) -> list[BucketFile]:
+    """Buckets the behaviours of a source by user; `name` becomes that of the file."""
+    if behaviours.num_rows == 0:
+        return []
+    path = plan.scratch.folder(f"behaviours/{source}") / f"{name}.arrow"
+    buckets = bucket_of(column_array(behaviours, USER).to_numpy(), plan.buckets)
+    filled = write_buckets(path, behaviours, buckets, plan.buckets)
+    kind = f"{BEHAVIOURS}{source}"
+    return [BucketFile(kind=kind, bucket=b, path=str(path)) for b in filled]
+
+
+def carry_events(
+    plan: Plan,
+    day: Day,
+    label: str,
+    events: pa.Table,
+    part: str,
+    counters: Counter[str],
+) -> None:
+    """Leaves events to the next day; `part` names the file. Those that are not done
+    with are counted."""
+    if events.num_rows == 0:
+        return
+    if ANSWERED in events.column_names:
+        place = events.schema.get_field_index("key")
+        events = events.set_column(place, "key", events[ANSWERED])
+        events = events.drop_columns([ANSWERED])
+    events = events.sort_by("event").combine_chunks()
+    ids = fingerprints_of(column_array(events, "event"), distinct=True)
+    path = day.folder(f"events/{label}") / f"{part}.arrow"
+    write_buckets(path, events, bucket_of(ids, plan.buckets), plan.buckets)
+    waiting = (state_of(events) & DECIDED) == 0
+    counters[f"{event_log_name(label)}.carried_out"] += int(waiting.sum())
+
+
+def _carry_own(
+    plan: Plan, day: Day, label: str, events: pa.Table, part: str
+) -> pa.Table:
+    """Leaves events of `data.behaviours` to the next day, as far as they may come
+    again, and returns those that are behaviours from now on."""
+    times, states = column_array(events, "time").to_numpy(), state_of(events)
+    ready = (times <= day.closing) & ((states & BEHAVED) == 0)
+    later = times > day.closing
+    after = np.where(later, states, states | BEHAVED).astype(np.int8)
+    kept = pa.array(later | remembered(times, day))
+    carry_events(
+        plan, day, label, with_state(events, after).filter(kept), part, Counter()
+    )
+    return events.filter(pa.array(ready)).combine_chunks()
+
+
 def keep_orphans(
-    plan: Plan, orphans: dict[str, pa.Table], source: str
+    plan: Plan, orphans: dict[str, pa.Table], source: str, counters: Counter[str]
 ) -> dict[str, int]:
-    """Keeps events that answer nothing as dead letters; returns the counts."""
+    """Keeps events that answer nothing as dead letters; returns the counts.
+
+    In a daily run an event may wait for what it answers, and one that was done with on
+    an earlier day is no dead letter.
+    """
     letters: dict[str, list[dict[str, Any]]] = {}
-    for label, events in orphans.items():
+    for label, found in orphans.items():
+        events = found
+        if plan.day is not None:
+            times, states = column_array(found, "time").to_numpy(), state_of(found)
+            waiting = times > plan.day.closing
+            after = np.where(waiting, states, states | DECIDED).astype(np.int8)
+            kept = pa.array(waiting | remembered(times, plan.day))
+            left = with_state(found, after).filter(kept)
+            carry_events(plan, plan.day, label, left, source, counters)
+            events = found.filter(pa.array(~waiting & ((states & DECIDED) == 0)))
         if events.num_rows:
+            records = events.select(["time", "event", "key"]).to_pylist()
             letters[dead_name(event_log_name(label), ORPHAN)] = [
-                {"reason": ORPHAN, "record": record} for record in events.to_pylist()
+                {"reason": ORPHAN, "record": record} for record in records
             ]
     max_kept = plan.job.preprocessing.dead_letters.max_kept
     keep_letters(plan.scratch, source, letters, max_kept)

@@ -18,17 +18,22 @@ from typing import Literal
 
 from configs.columns import RawColumn, raw_columns
 from configs.data import EventLog, TimeUnit
+from configs.histories import BehaviourColumn, behaviour_sources
 from configs.job import Job
 
 __all__ = [
     "IMPRESSIONS",
+    "USER",
     "Field",
     "FieldKind",
+    "behaviour_log_name",
     "event_fields",
     "event_log_name",
+    "field_of",
     "fields_by_log",
     "id_field",
     "impression_fields",
+    "impression_values",
     "key_field",
     "label_field",
     "raw_field",
@@ -36,12 +41,16 @@ __all__ = [
     "table_fields",
     "table_log_name",
     "truth_field",
+    "value_name",
 ]
 
 FieldKind = Literal["id", "string", "int64", "number", "time", "flag", "label", "truth"]
 
 IMPRESSIONS = "impressions"
 """Name of the impression log in counters and dead letters."""
+
+USER = "user"
+"""Field of an event's user; in narrow impressions and behaviours its fingerprint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +123,11 @@ def event_log_name(label: str) -> str:
     return f"events.{label}"
 
 
+def behaviour_log_name(name: str) -> str:
+    """Returns the name of a log of `data.behaviours` in counters and dead letters."""
+    return f"behaviours.{name}"
+
+
 def impression_fields(job: Job) -> list[Field]:
     """Returns the fields of the impression log."""
     ids = job.ids
@@ -134,7 +148,16 @@ def impression_fields(job: Job) -> list[Field]:
                 Field(name=truth_field(name), column=label.truth, kind="truth")
             )
     columns = raw_columns(job).values()
-    fields += [_feature_field(column) for column in columns if column.table is None]
+    fields += [
+        _feature_field(column)
+        for column in columns
+        if column.table is None and not column.built
+    ]
+    fields += [
+        _value_field(column)
+        for column in impression_values(job)
+        if field_of(job, column) == value_name(column)
+    ]
     for name, table in job.data.tables.items():
         column_name = table.matches or table.key
         fields.append(Field(name=key_field(name), column=column_name, kind="string"))
@@ -174,20 +197,63 @@ def _feature_field(column: RawColumn) -> Field:
     )
 
 
-def event_fields(log: EventLog) -> list[Field]:
-    """Returns the fields of an event log."""
-    return [
-        Field(name="time", column=log.time.column, kind="time", unit=log.time.unit),
-        Field(name="event", column=log.event, kind="id"),
-        Field(name="key", column=log.key, kind="id"),
+def event_fields(job: Job, name: str) -> list[Field]:
+    """Returns the fields of the event log of a label, or of one of
+    `data.behaviours`."""
+    log = job.data.behaviours.get(name) or job.data.events[name]
+    fields = [
+        Field(name="time", column=log.time.column, kind="time", unit=log.time.unit)
     ]
+    if log.event is not None:
+        fields.append(Field(name="event", column=log.event, kind="id"))
+    if isinstance(log, EventLog):
+        fields.append(Field(name="key", column=log.key, kind="id"))
+    source = behaviour_sources(job).get(name)
+    if source is None:
+        return fields
+    if source.user is not None:
+        fields.append(Field(name=USER, column=source.user, kind="id"))
+    own = [_value_field(c) for c in source.columns if c.row == "event"]
+    return fields + own
+
+
+def value_name(column: BehaviourColumn) -> str:
+    """Returns the name of a behaviour's value in tables, and of its own field."""
+    return f"{column.row}/{column.name}/{column.type}"
+
+
+def impression_values(job: Job) -> list[BehaviourColumn]:
+    """Returns the columns of impressions that behaviours take."""
+    found: dict[BehaviourColumn, None] = {}
+    for source in behaviour_sources(job).values():
+        found.update((c, None) for c in source.columns if c.row == "impression")
+    return list(found)
+
+
+def field_of(job: Job, column: BehaviourColumn) -> str:
+    """Returns the field of impressions that has a behaviour's column: that of the
+    feature that has it too, or one of its own."""
+    raw = raw_columns(job).get(column.name)
+    same = (
+        raw is not None
+        and not raw.is_list
+        and raw.type == column.type
+        and (column.inherited or raw.table is None)
+    )
+    return raw_field(column.name) if same else value_name(column)
+
+
+def _value_field(column: BehaviourColumn) -> Field:
+    return Field(name=value_name(column), column=column.name, kind=column.type)
 
 
 def fields_by_log(job: Job) -> dict[str, list[Field]]:
     """Returns the fields of every log of `job`, by name of the log."""
     fields = {IMPRESSIONS: impression_fields(job)}
-    for label, log in job.data.events.items():
-        fields[event_log_name(label)] = event_fields(log)
+    for label in job.data.events:
+        fields[event_log_name(label)] = event_fields(job, label)
+    for name in job.data.behaviours:
+        fields[behaviour_log_name(name)] = event_fields(job, name)
     for table in job.data.tables:
         fields[table_log_name(table)] = table_fields(job, table)
     return fields

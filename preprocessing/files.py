@@ -5,12 +5,14 @@ import glob
 import gzip
 import os
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import IO, Literal, cast
 
 import pyarrow as pa
 
 from configs.data import LogFiles
+from configs.days import path_of_day
 from configs.errors import DataError
 
 __all__ = ["Compression", "Format", "LogFile", "find_files", "open_stream"]
@@ -59,29 +61,37 @@ class LogFile:
     number: int = 0
 
 
-def find_files(log: str, files: LogFiles, place: str) -> list[LogFile]:
+def find_files(
+    log: str,
+    files: LogFiles,
+    place: str,
+    day: date | None = None,
+    *,
+    may_be_empty: bool = False,
+) -> list[LogFile]:
     """Returns the files that a section of the job file names, sorted by path.
 
     Args:
         log: name of the log.
         files: the section.
         place: where the section stands in the job file, for messages.
+        day: fills `{day}` in the path; any day does if there is none.
+        may_be_empty: whether there need not be a file with a byte in it.
 
     Raises:
         DataError: if there is no such file, none holds a byte, or the format cannot be
             told.
     """
-    found = sorted(
-        p for p in glob.glob(files.path, recursive=True) if os.path.isfile(p)
-    )
+    path = path_of_day(files.path, day)
+    found = sorted(p for p in glob.glob(path, recursive=True) if os.path.isfile(p))
     if not found:
         raise DataError(
-            f"{place}.path: no file matches {files.path!r} (looked in {os.getcwd()}):"
+            f"{place}.path: no file matches {path!r} (looked in {os.getcwd()}):"
             " check the path; relative paths start from the working directory"
         )
     listed = [_log_file(log, path, files, place) for path in found]
     filled = [file for file in listed if file.bytes]
-    if not filled:
+    if not filled and not may_be_empty:
         raise DataError(
             f"{place}.path: {', '.join(found[:3])}"
             f"{' and others are' if len(found) > 1 else ' is'} empty (0 bytes),"

@@ -1,18 +1,29 @@
 """Golden rows: the same rows raw and encoded, on which an export is proved."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.job import Job
 from configs.manifest import GOLDEN_EXAMPLES, GOLDEN_ROWS
+from preprocessing.hashing import salted, unit_interval
 from preprocessing.plan import column_array
 from preprocessing.scratch import Scratch, read_bucket, write_atomically
 from preprocessing.splitting import SPLITS
 from preprocessing.tfrecord import write_records
 
-__all__ = ["golden_shares", "write_golden"]
+__all__ = [
+    "golden_candidates",
+    "golden_shares",
+    "raw_records",
+    "raw_values",
+    "write_golden",
+]
 
 _MARGIN = 64
 """Candidates kept raw for each golden row wanted: most are of other splits, dropped,
@@ -37,6 +48,46 @@ def golden_shares(job: Job, estimated_rows: int) -> dict[str, float]:
     return shares
 
 
+def golden_candidates(
+    shares: dict[str, float],
+    events: npt.NDArray[np.int64],
+    splits: npt.NDArray[np.int8],
+) -> npt.NDArray[np.bool_]:
+    """Returns which rows may become golden rows.
+
+    Args:
+        shares: of `golden_shares`.
+        events: fingerprints of the rows' event ids, [N].
+        splits: of the rows, [N].
+    """
+    # The last place is for rows outside of every split, which NO_SPLIT (-1) finds.
+    limits = np.array([*(shares[name] for name in SPLITS), 0.0])
+    chosen: npt.NDArray[np.bool_] = (
+        unit_interval(salted(events, "golden")) < limits[splits]
+    )
+    return chosen
+
+
+def raw_values(values: list[Any], kind: str) -> list[Any]:
+    """Returns values as a request spells them: integers, text ("" where missing),
+    numbers (null where missing), and lists of these."""
+    if kind != "int64":  # orjson writes NaN as null
+        return values
+    return [
+        [int(v) if v else v for v in value]
+        if isinstance(value, list)
+        else (int(value) if value else value)
+        for value in values
+    ]
+
+
+def raw_records(columns: dict[str, list[Any]], count: int) -> list[str]:
+    """Returns rows as JSON objects."""
+    names = list(columns)
+    rows = zip(*columns.values(), strict=True) if names else iter([()] * count)
+    return [orjson.dumps(dict(zip(names, row, strict=True))).decode() for row in rows]
+
+
 def write_golden(job: Job, scratch: Scratch, target: Path) -> int:
     """Writes the golden rows: of the validation split, or else of the training split,
     or else of the test split; those with the smallest hashes of their event ids.
@@ -50,14 +101,7 @@ def write_golden(job: Job, scratch: Scratch, target: Path) -> int:
             break
     else:
         return 0
-    raw = read_bucket(_files(scratch, "golden_raw"), 0)
-    if raw is None:
-        return 0
-    places = _places(raw)
-    records = dict(zip(places, raw["record"].to_pylist(), strict=True))
-    found = [place in records for place in _places(chosen)]
-    chosen = chosen.filter(pa.array(found))
-    lines = "".join(f"{records[place]}\n" for place in _places(chosen))
+    lines = "".join(f"{record}\n" for record in chosen["record"].to_pylist())
     (target / GOLDEN_ROWS).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target / GOLDEN_ROWS, lines.encode())
     examples = column_array(chosen, "example")
@@ -66,18 +110,9 @@ def write_golden(job: Job, scratch: Scratch, target: Path) -> int:
 
 
 def _chosen(job: Job, scratch: Scratch, split: str) -> pa.Table | None:
-    found = read_bucket(_files(scratch, f"golden/{split}"), 0)
+    folder = scratch.folder(f"golden/{split}")
+    found = read_bucket(sorted(str(path) for path in folder.glob("*.arrow")), 0)
     if found is None:
         return None
     order = pc.sort_indices(found, [("hash", "ascending")])
     return found.take(order[: job.preprocessing.golden_rows])
-
-
-def _places(table: pa.Table) -> list[tuple[int, int, int]]:
-    """Returns where the encoded row of each row lies."""
-    columns = [table[name].to_pylist() for name in ("home", "file", "row")]
-    return list(zip(*columns, strict=True))
-
-
-def _files(scratch: Scratch, kind: str) -> list[str]:
-    return sorted(str(path) for path in scratch.folder(kind).glob("*.arrow"))

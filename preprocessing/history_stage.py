@@ -20,10 +20,11 @@ from configs.histories import age_unit, behaviour_column, built_sequences
 from configs.job import Job
 from configs.layout import sequence_key
 from preprocessing.behaviours import BEHAVIOURS
+from preprocessing.day import Day, longest_gap, longest_window
 from preprocessing.fields import USER, value_name
 from preprocessing.fingerprinting import fingerprints_of
 from preprocessing.golden import raw_records, raw_values
-from preprocessing.histories import Slices, in_order, recent
+from preprocessing.histories import Slices, in_order, needed_later, recent
 from preprocessing.join_stage import LABELED
 from preprocessing.plan import Plan, column_array
 from preprocessing.scratch import BucketFile, read_bucket, write_buckets
@@ -45,15 +46,17 @@ def build_histories(
         asking: bucket files of impressions.
         behaviours: bucket files of behaviours, by kind.
     """
-    rows = read_bucket(sorted(asking), bucket)
-    if rows is None:
-        return []
-    counters: Counter[str] = Counter()
     tables = {}
     for kind, paths in behaviours.items():
         found = read_bucket(sorted(paths), bucket)
         if found is not None:
             tables[kind.removeprefix(BEHAVIOURS)] = in_order(found)
+    if plan.day is not None:
+        _carry(plan, plan.day, bucket, tables)
+    rows = read_bucket(sorted(asking), bucket)
+    if rows is None:
+        return []
+    counters: Counter[str] = Counter()
     order, question = _questions(rows)
     asked = rows.take(pa.array(order)).combine_chunks()
     golden = np.zeros(len(order), np.bool_)
@@ -63,6 +66,24 @@ def build_histories(
         "summaries", f"histories-{bucket:08}", {"counters": counters, "dead": {}}
     )
     return _write(plan, bucket, rows, question, asked, histories)
+
+
+def _carry(plan: Plan, day: Day, bucket: int, tables: dict[str, pa.Table]) -> None:
+    """Writes the behaviours that the histories of later days may need: an impression
+    whose window is still open may be as old as the window is long."""
+    job = plan.job
+    horizon = day.closing + 1 - longest_window(job) - longest_gap(job)
+    for source, table in tables.items():
+        needed = np.zeros(table.num_rows, np.bool_)
+        for name, feature in built_sequences(job).items():
+            if feature.source == source:
+                present = _present(job, name, feature, table)
+                part = table.filter(pa.array(present))
+                needed[present] |= needed_later(part, horizon, feature.max_length)
+        path = day.folder(f"behaviours/{source}") / f"{bucket:08}.arrow"
+        kept = table.filter(pa.array(needed))
+        buckets = np.full(kept.num_rows, bucket, np.int64)
+        write_buckets(path, kept, buckets, plan.buckets)
 
 
 def _questions(
@@ -133,11 +154,19 @@ def _with_first_field(
     job: Job, name: str, feature: SequenceFeature, table: pa.Table
 ) -> pa.Table:
     """Leaves out behaviours without the field that tells that there is one."""
+    present = _present(job, name, feature, table)
+    return table if present.all() else table.filter(pa.array(present)).combine_chunks()
+
+
+def _present(
+    job: Job, name: str, feature: SequenceFeature, table: pa.Table
+) -> npt.NDArray[np.bool_]:
     column = behaviour_column(job, name, next(iter(feature.fields)))
     if column is None:
         raise TypeError(f"the first field of {name} is not categorical")
-    present = pc.not_equal(table[value_name(column)], "")
-    return table if pc.all(present).as_py() else table.filter(present).combine_chunks()
+    present = pc.not_equal(column_array(table, value_name(column)), "")
+    found: npt.NDArray[np.bool_] = present.to_numpy(zero_copy_only=False)
+    return found
 
 
 def _values(
@@ -165,7 +194,7 @@ def _values(
     moments = column_array(table, "time").to_numpy()[found.places]
     times = column_array(asked, "time").to_numpy()
     ages = np.repeat(times, np.diff(found.offsets)) - moments
-    return (ages / duration_ms(f"1{unit}")).astype(np.float32)
+    return np.asarray(ages / duration_ms(f"1{unit}"), np.float32)
 
 
 def _texts(table: pa.Table | None, name: str, found: Slices) -> pa.Array:

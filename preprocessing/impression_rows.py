@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 
 from configs.columns import raw_columns
 from configs.job import Job
 from configs.layout import IDS, layout_of
+from preprocessing.behaviours import index_columns
+from preprocessing.day import STATE
 from preprocessing.encode_rows import encode_rows, matrix_of
 from preprocessing.fields import id_field, label_field, raw_field
-from preprocessing.hashing import mix, salted, unit_interval
+from preprocessing.golden import golden_candidates, raw_records, raw_values
+from preprocessing.hashing import mix
 from preprocessing.plan import Plan, bucket_of, column_array
 from preprocessing.scratch import BucketFile, write_buckets
-from preprocessing.splitting import SPLITS, assign_splits, keep_rates
+from preprocessing.splitting import assign_splits, keep_rates
 
 __all__ = ["INDEX", "ROWS", "write_impressions"]
 
@@ -51,8 +53,11 @@ def write_impressions(
     rates = keep_rates(job, table, splits)
     home = bucket_of(ids[job.adjacent or "event"], plan.buckets)
     rows = _rows_in_buckets(home, plan.buckets)
-    wide = encoded.append_column("split", pa.array(splits)).append_column(
-        "rate", pa.array(rates)
+    golden = _golden_candidates(plan, table, ids["event"], splits)
+    wide = (
+        encoded.append_column("split", pa.array(splits))
+        .append_column("rate", pa.array(rates))
+        .append_column("golden", golden)
     )
     narrow = {
         "id": column_array(table, id_field("event")),
@@ -68,7 +73,9 @@ def write_impressions(
     for name, label in job.labels.items():
         if label.column is not None:
             narrow[label_field(name)] = column_array(table, label_field(name))
-    _keep_golden_candidates(plan, table, ids["event"], splits, rows, home, ordinal)
+    narrow |= index_columns(job, table, ids.get("user"))
+    if plan.day is not None:
+        narrow[STATE] = pa.array(np.zeros(len(rows), np.int8))
     event_buckets = bucket_of(ids["event"], plan.buckets)
     files = []
     for kind, content, buckets in (
@@ -133,52 +140,23 @@ def _bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     return values.astype(np.uint64)
 
 
-def _keep_golden_candidates(
+def _golden_candidates(
     plan: Plan,
     table: pa.Table,
     events: npt.NDArray[np.int64],
     splits: npt.NDArray[np.int8],
-    rows: npt.NDArray[np.int64],
-    home: npt.NDArray[np.int64],
-    ordinal: int,
-) -> None:
-    # The last place is for rows outside of every split, which NO_SPLIT (-1) finds.
-    shares = np.array([*(plan.golden_shares[name] for name in SPLITS), 0.0])
-    chosen = np.flatnonzero(unit_interval(salted(events, "golden")) < shares[splits])
-    if len(chosen) == 0:
-        return
-    picked = table.take(pa.array(chosen))
-    columns = {
-        column.name: _raw_values(
-            picked[raw_field(column.name)].to_pylist(), column.type
-        )
-        for column in raw_columns(plan.job).values()
-    }
-    names = list(columns)
-    records = [
-        orjson.dumps(dict(zip(names, values, strict=True))).decode()
-        for values in zip(*columns.values(), strict=True)
-    ]
-    content = pa.table(
-        {
-            "file": pa.array(np.full(len(chosen), ordinal, np.int64)),
-            "home": pa.array(home[chosen]),
-            "row": pa.array(rows[chosen]),
-            "record": pa.array(records, pa.string()),
+) -> pa.Array:
+    """Returns the raw record of each row that may become a golden row, else null."""
+    chosen = np.flatnonzero(golden_candidates(plan.golden_shares, events, splits))
+    records: npt.NDArray[Any] = np.full(table.num_rows, None, object)
+    if len(chosen):
+        picked = table.take(pa.array(chosen))
+        columns = {
+            column.name: raw_values(
+                picked[raw_field(column.name)].to_pylist(), column.type
+            )
+            for column in raw_columns(plan.job).values()
+            if not column.built
         }
-    )
-    path = plan.scratch.folder("golden_raw") / f"{ordinal:016}.arrow"
-    write_buckets(path, content, np.zeros(len(chosen), np.int64), 1)
-
-
-def _raw_values(values: list[Any], kind: str) -> list[Any]:
-    """Returns values as a request spells them: integers, text ("" where missing),
-    numbers (null where missing), and lists of these."""
-    if kind != "int64":  # orjson writes NaN as null
-        return values
-    return [
-        [int(v) if v else v for v in value]
-        if isinstance(value, list)
-        else (int(value) if value else value)
-        for value in values
-    ]
+        records[chosen] = raw_records(columns, len(chosen))
+    return pa.array(records, pa.string())

@@ -1,7 +1,8 @@
 """Third stage: the impressions of a bucket lose their duplicates and find their labels.
 
 What is kept is named by file and row of its encoded features, and bucketed by where
-those lie.
+those lie; or first by its user, where histories are built (`preprocessing.
+history_stage`). The events that answer known impressions are behaviours for those.
 """
 
 from collections import Counter
@@ -10,19 +11,25 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from preprocessing.event_stage import keep_orphans
-from preprocessing.fields import IMPRESSIONS, event_log_name, label_field
+from configs.histories import behaviour_sources
+from preprocessing.behaviours import answering_behaviours
+from preprocessing.carry_stage import carry_joined, ready_to_behave
+from preprocessing.day import DECIDED, state_of
+from preprocessing.event_stage import keep_orphans, write_behaviours
+from preprocessing.fields import IMPRESSIONS, USER, event_log_name, label_field
+from preprocessing.golden import golden_candidates
 from preprocessing.join import Joined, first_impressions, join_labels
-from preprocessing.plan import Plan, column_array
-from preprocessing.scratch import read_bucket, write_buckets
-from preprocessing.split_stage import BucketFile
+from preprocessing.plan import Plan, bucket_of, column_array
+from preprocessing.scratch import BucketFile, read_bucket, write_buckets
 from preprocessing.splitting import NO_SPLIT, SPLITS, survives_sampling
 
-__all__ = ["LABELED", "join_bucket"]
+__all__ = ["ASKING", "LABELED", "join_bucket"]
 
-LABELED = ":labeled"
-"""Kind of the bucket files that this stage writes."""
+LABELED, ASKING = ":labeled", ":asking"
+"""Kinds of the bucket files of kept impressions: by the place of their encoded
+features, or by user, to ask for histories."""
 
 
 def join_bucket(
@@ -49,11 +56,17 @@ def join_bucket(
     counters: Counter[str] = Counter()
     files: list[BucketFile] = []
     if index is None:
-        dead = keep_orphans(plan, tables, f"join-{bucket:08}")
+        dead = keep_orphans(plan, tables, f"join-{bucket:08}", counters)
     else:
         rows, joined = _joined(plan, index, tables, last_time, counters)
-        dead = keep_orphans(plan, joined.orphans, f"join-{bucket:08}")
+        dead = keep_orphans(plan, joined.orphans, f"join-{bucket:08}", counters)
         files = _write_kept(plan, bucket, rows, joined, counters)
+        files += _write_answering(plan, bucket, rows, tables)
+        if plan.day is not None:
+            place = f"{bucket:08}"
+            files += carry_joined(
+                plan, plan.day, place, rows, tables, joined.withheld, counters
+            )
     plan.scratch.write_json(
         "summaries", f"join-{bucket:08}", {"counters": counters, "dead": dead}
     )
@@ -71,6 +84,7 @@ def _joined(
         column_array(index, "id"),
         column_array(index, "time").to_numpy(),
         column_array(index, "content").to_numpy(),
+        None if plan.day is None else state_of(index),
     )
     counters[f"{IMPRESSIONS}.duplicates"] += index.num_rows - len(first)
     rows = index.take(pa.array(first)).combine_chunks()
@@ -86,6 +100,7 @@ def _joined(
         given,
         events,
         last_time,
+        None if plan.day is None else (state_of(rows) & DECIDED) != 0,
     )
     for label, found in joined.counters.items():
         for name, count in found.items():
@@ -97,7 +112,17 @@ def _write_kept(
     plan: Plan, bucket: int, rows: pa.Table, joined: Joined, counters: Counter[str]
 ) -> list[BucketFile]:
     kept = _choose(plan, rows, joined, counters)
-    columns = {name: rows[name] for name in ("file", "row", "home")}
+    asking = bool(behaviour_sources(plan.job))
+    names = ["file", "row", "home", *((USER, "time") if asking else ())]
+    columns = {name: rows[name] for name in names}
+    if asking:
+        columns["golden"] = pa.array(
+            golden_candidates(
+                plan.golden_shares,
+                column_array(rows, "fingerprint").to_numpy(),
+                column_array(rows, "split").to_numpy(),
+            )
+        )
     table = pa.table(columns).append_column(
         "labels",
         pa.FixedSizeListArray.from_arrays(
@@ -107,10 +132,33 @@ def _write_kept(
     table = table.filter(pa.array(kept))
     if table.num_rows == 0:
         return []
-    home = column_array(table, "home").to_numpy().astype(np.int64)
-    path = plan.scratch.folder("labeled") / f"{bucket:08}.arrow"
-    filled = write_buckets(path, table, home, plan.buckets)
-    return [BucketFile(kind=LABELED, bucket=b, path=str(path)) for b in filled]
+    kind = ASKING if asking else LABELED
+    if asking:
+        buckets = bucket_of(column_array(table, USER).to_numpy(), plan.buckets)
+    else:
+        buckets = column_array(table, "home").to_numpy().astype(np.int64)
+    path = plan.scratch.folder(kind.lstrip(":")) / f"{bucket:08}.arrow"
+    filled = write_buckets(path, table, buckets, plan.buckets)
+    return [BucketFile(kind=kind, bucket=b, path=str(path)) for b in filled]
+
+
+def _write_answering(
+    plan: Plan, bucket: int, rows: pa.Table, events: dict[str, pa.Table]
+) -> list[BucketFile]:
+    """Writes the events that answer impressions of the bucket as behaviours."""
+    files = []
+    for name, source in behaviour_sources(plan.job).items():
+        if name in events and source.answers:
+            places = pc.index_in(events[name]["key"], column_array(rows, "id"))
+            answering = events[name]
+            if plan.day is not None:
+                ready = ready_to_behave(answering, plan.day)
+                answering, places = answering.filter(ready), places.filter(ready)
+            found = answering_behaviours(
+                source, answering, rows, places.combine_chunks()
+            )
+            files += write_behaviours(plan, name, found, f"{bucket:08}")
+    return files
 
 
 def _choose(
@@ -119,8 +167,9 @@ def _choose(
     """Returns which impressions are kept; every other one is counted under one name."""
     splits = column_array(rows, "split").to_numpy()
     label = list(plan.job.labels).index(plan.job.sampled_label)
-    remaining = ~joined.withheld
-    counters[f"{IMPRESSIONS}.withheld"] += int((~remaining).sum())
+    remaining = ~joined.withheld & ((state_of(rows) & DECIDED) == 0)
+    if plan.day is None:
+        counters[f"{IMPRESSIONS}.withheld"] += int((~remaining).sum())
     outside = remaining & (splits == NO_SPLIT)
     counters[f"{IMPRESSIONS}.outside_split"] += int(outside.sum())
     remaining &= ~outside

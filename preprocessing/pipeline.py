@@ -4,6 +4,9 @@ blocks -> split -> events, by label and bucket --> deduplicate -> (resolve) -+
              |---> narrow impressions, by bucket -----------------> join <---+
              +---> encoded impressions, by bucket --> write <-------+
 
+Where sequences are built of events, join sends what it keeps, and the behaviours that
+it finds, to buckets of users; histories come home from there.
+
 Where there are large side tables, impressions come out of split unencoded, meet them
 by bucket, one table after the other, and go on narrow and encoded from there.
 """
@@ -16,10 +19,14 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from configs.errors import DataError, JobError, PairstreamError
+from configs.histories import behaviour_sources
 from preprocessing.blocks import Block
+from preprocessing.carry_over import carried_files
+from preprocessing.carry_stage import OPEN
 from preprocessing.event_stage import deduplicate_events, resolve_bucket
 from preprocessing.fields import table_log_name
-from preprocessing.join_stage import LABELED, join_bucket
+from preprocessing.history_stage import HISTORIES, build_histories
+from preprocessing.join_stage import ASKING, LABELED, join_bucket
 from preprocessing.plan import Plan
 from preprocessing.split_stage import INDEX, ROWS, BucketFile, split_block
 from preprocessing.table_stage import WAITING, meet_table, table_of
@@ -33,6 +40,7 @@ _Keyed = tuple[str, tuple[str, str]]
 _TABLES = "tables"
 _TIMES = "times"
 _EVENTS = "events"
+_USERS = "users"
 
 
 def run_pipeline(
@@ -88,32 +96,61 @@ def _build(pipeline: Any, plan: Plan, blocks: Sequence[Block]) -> None:
         >> beam.ParDo(_Split(plan)).with_outputs(_TIMES, _EVENTS, _TABLES, main="rows")
     )
     rows = _meet_tables(plan, split["rows"], split[_TABLES])
+    carried = _carried(pipeline, plan)
+    rows = (rows, carried["rows"]) | "AllRows" >> beam.Flatten()
     last_time = beam.pvalue.AsSingleton(
         split[_TIMES] | "LastTime" >> beam.CombineGlobally(_latest)
     )
     events = (
-        split[_EVENTS]
+        (split[_EVENTS], carried["events"])
+        | "AllEvents" >> beam.Flatten()
         | "EventsByBucket" >> beam.GroupByKey()
         | "Deduplicate"
-        >> beam.ParDo(_Deduplicate(plan)).with_outputs(_EVENTS, main="answers")
+        >> beam.ParDo(_Deduplicate(plan)).with_outputs(_EVENTS, _USERS, main="answers")
     )
     resolved = (
         events[_EVENTS]
         | "EventsByTarget" >> beam.GroupByKey()
         | "Resolve" >> beam.ParDo(_Resolve(plan))
     )
-    labeled = (
+    joined = (
         (rows, events["answers"], resolved)
         | "Joinable" >> beam.Flatten()
         | "ByBucket" >> beam.GroupByKey()
-        | "Join" >> beam.ParDo(_Join(plan), last_time)
+        | "Join" >> beam.ParDo(_Join(plan), last_time).with_outputs(_USERS, main="home")
     )
+    users = (joined[_USERS], events[_USERS], carried["users"])
+    labeled = (joined["home"], *_histories(plan, users))
     _ = (
-        (labeled, rows)
+        (*labeled, rows)
         | "Writable" >> beam.Flatten()
         | "ByHome" >> beam.GroupByKey()
         | "Write" >> beam.ParDo(_Write(plan))
     )
+
+
+def _carried(pipeline: Any, plan: Plan) -> dict[str, Any]:
+    """Returns what the day before left, by the stage that it enters."""
+    found: dict[str, list[Any]] = {"rows": [], "events": [], "users": []}
+    for stage, file in carried_files(plan.day) if plan.day else ():
+        bucket, named = _keyed(file)
+        key = f"{file.kind}/{bucket}" if stage == "events" else bucket
+        found[stage].append((key, named))
+    return {
+        stage: pipeline | f"Carried/{stage}" >> beam.Create(files, reshuffle=False)
+        for stage, files in found.items()
+    }
+
+
+def _histories(plan: Plan, users: tuple[Any, ...]) -> Iterator[Any]:
+    """Lets impressions find their histories, where there are any."""
+    if behaviour_sources(plan.job):
+        yield (
+            users
+            | "Users" >> beam.Flatten()
+            | "ByUser" >> beam.GroupByKey()
+            | "Histories" >> beam.ParDo(_Histories(plan))
+        )
 
 
 def _meet_tables(plan: Plan, rows: Any, tables: Any) -> Any:
@@ -207,9 +244,12 @@ class _Deduplicate(_Stage):
         label, _, bucket = element[0].rpartition("/")
         paths = [path for _, path in element[1]]
         logs = self.plan.job.data.events
-        target = logs[label].joins
         with self.guarded(f"events-{label}-{bucket}"):
             found = deduplicate_events(self.plan, label, int(bucket), paths)
+        if label not in logs:
+            yield from map(_for_user, found)
+            return
+        target = logs[label].joins
         for file in found:
             if target == "impression":
                 yield _keyed(file)
@@ -239,21 +279,40 @@ class _Join(_Stage):
         files.pop(ROWS, None)
         index = files.pop(INDEX, [])
         bucket = int(element[0])
+        if self.plan.day is not None:
+            last_time = self.plan.day.closing
         with self.guarded(f"join-{bucket:08}"):
             joined = join_bucket(self.plan, bucket, index, files, last_time)
-        yield from map(_keyed, joined)
+        for file in joined:
+            yield _keyed(file) if file.kind in (LABELED, OPEN) else _for_user(file)
+
+
+class _Histories(_Stage):
+    def process(self, element: tuple[str, Iterable[tuple[str, str]]]) -> Iterator[Any]:
+        files = _by_kind(element[1])
+        asking = files.pop(ASKING, [])
+        bucket = int(element[0])
+        with self.guarded(f"histories-{bucket:08}"):
+            found = build_histories(self.plan, bucket, asking, files)
+        yield from map(_keyed, found)
 
 
 class _Write(_Stage):
     def process(self, element: tuple[str, Iterable[tuple[str, str]]]) -> None:
         files = _by_kind(element[1])
         rows, labeled = files.get(ROWS, []), files.get(LABELED, [])
-        with self.guarded(f"write-{int(element[0]):08}"):
-            write_bucket(self.plan, int(element[0]), rows, labeled)
+        histories, opened = files.get(HISTORIES, []), files.get(OPEN, [])
+        bucket = int(element[0])
+        with self.guarded(f"write-{bucket:08}"):
+            write_bucket(self.plan, bucket, rows, labeled, histories, opened)
 
 
 def _keyed(file: BucketFile) -> _Keyed:
     return str(file.bucket), (file.kind, file.path)
+
+
+def _for_user(file: BucketFile) -> Any:
+    return beam.pvalue.TaggedOutput(_USERS, _keyed(file))
 
 
 def _for_target(target: str, keyed: _Keyed) -> Any:

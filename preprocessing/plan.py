@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from configs.job import Job
 from preprocessing.arrays import one_array
+from preprocessing.day import Day
 from preprocessing.fields import Field
 from preprocessing.hashing import salted
 from preprocessing.scratch import Scratch
@@ -31,6 +32,7 @@ class Plan:
         held: path of each side table that every worker holds whole, by name.
         met: names of the larger side tables, which impressions meet in buckets, one
             table after the other.
+        day: of a daily run, else None.
     """
 
     job: Job
@@ -40,6 +42,7 @@ class Plan:
     golden_shares: dict[str, float]
     held: dict[str, str] = dataclasses.field(default_factory=dict)
     met: tuple[str, ...] = ()
+    day: Day | None = None
 
     @property
     def buckets(self) -> int:

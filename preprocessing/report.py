@@ -52,12 +52,15 @@ def report(manifest: Manifest) -> str:
 
 _ORDER = (
     "read",
+    "carried_in",
+    "carried_out",
     "duplicates",
     "withheld",
     "outside_split",
     "dropped_by_sampling",
     "outside_window",
     "not_after",
+    "too_late",
     "joined",
     "kept",
 )

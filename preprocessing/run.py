@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,18 @@ from configs.manifest import (
 )
 from configs.publishing import publish_folder
 from preprocessing.blocks import plan_blocks
+from preprocessing.carry_over import carried_counts, write_carry_over
+from preprocessing.daily import (
+    carried_contract,
+    check_daily,
+    remove_old_carry_overs,
+    start_day,
+)
 from preprocessing.dead_letters import check_share, collect_letters
 from preprocessing.distributions import merge_distributions
 from preprocessing.fields import (
     IMPRESSIONS,
+    behaviour_log_name,
     event_log_name,
     fields_by_log,
     table_log_name,
@@ -65,6 +74,7 @@ def preprocess(
     runner: str = DEFAULT_RUNNER,
     beam_arguments: Sequence[str] = (),
     block_bytes: int = DEFAULT_BLOCK_BYTES,
+    day: date | None = None,
 ) -> Manifest:
     """Makes the example set of `job` and publishes it whole, or not at all.
 
@@ -75,6 +85,8 @@ def preprocess(
         beam_arguments: options for the runner, as on a command line.
         block_bytes: size of the blocks that logs are cut into. It changes memory and
             speed, and no byte of the result.
+        day: makes a folder of this day inside `data.examples`, of the logs of this day
+            and of what the day before left.
 
     Raises:
         DataError: if logs are missing, damaged, or of another form than the job says,
@@ -88,9 +100,12 @@ def preprocess(
             " writes to a local folder: name one here, copy it to the store, and name"
             " the store in the job that trains"
         )
-    target = Path(job.data.examples)
+    root = target = Path(job.data.examples)
+    if day is not None:
+        check_daily(job, fields_by_log(job))
+        target = root / day.isoformat()
     with publish_folder(target, overwrite=overwrite, mark=MANIFEST_FILE) as folder:
-        logs = _inspect(job)
+        logs = _inspect(job, day)
         with _scratch_beside(target) as scratch:
             plan = Plan(
                 job=job,
@@ -99,13 +114,17 @@ def preprocess(
                 output=str(folder),
                 golden_shares=golden_shares(job, logs.estimated_impressions),
                 met=large_tables(job, logs.files),
+                day=None if day is None else start_day(job, day, root, folder),
             )
             rows = [log for log, fields in plan.fields.items() if numbered(fields)]
             blocks = plan_blocks(logs.files, logs.headers, block_bytes, rows)
             with show_progress(scratch, len(blocks), plan.buckets):
                 plan, blocks = hold_tables(plan, blocks)
                 run_pipeline(plan, blocks, runner, beam_arguments)
-            return _finish(plan, folder, target)
+            manifest = _finish(plan, folder, target)
+    if day is not None:
+        remove_old_carry_overs(job, root)
+    return manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,18 +134,23 @@ class _Logs:
     estimated_impressions: int
 
 
-def _inspect(job: Job) -> _Logs:
+def _inspect(job: Job, day: date | None) -> _Logs:
     fields = fields_by_log(job)
     sections = {IMPRESSIONS: (job.data.impressions, "data.impressions")}
     for label, log in job.data.events.items():
         sections[event_log_name(label)] = (log, f"data.events.{label}")
+    for name, behaviours in job.data.behaviours.items():
+        place = f"data.behaviours.{name}"
+        sections[behaviour_log_name(name)] = (behaviours, place)
     for table, rows in job.data.tables.items():
         sections[table_log_name(table)] = (rows, f"data.tables.{table}")
     files: list[LogFile] = []
     headers: dict[str, tuple[str, ...]] = {}
     estimated = 0
     for name, (section, place) in sections.items():
-        for file in find_files(name, section, place):
+        # On a single day there may be no conversion, say; impressions there are.
+        may_be_empty = day is not None and name != IMPRESSIONS
+        for file in find_files(name, section, place, day, may_be_empty=may_be_empty):
             headers[file.path], records = inspect_file(file, fields[name])
             estimated += records if name == IMPRESSIONS else 0
             files.append(file)
@@ -153,6 +177,8 @@ def _finish(plan: Plan, folder: Path, target: Path) -> Manifest:
         dead.update(summary["dead"])
         if "splits" in summary:
             buckets.append(summary)
+    if plan.day is not None:
+        counters.update(carried_counts(plan.day))
     _check_records(plan, counters, dead, folder, target)
     dropped = counters[f"{IMPRESSIONS}.dropped_by_sampling"]
     splits = {
@@ -172,6 +198,7 @@ def _finish(plan: Plan, folder: Path, target: Path) -> Manifest:
         dead_letters=dict(sorted(dead.items())),
         golden_rows=write_golden(job, plan.scratch, folder),
         adjacent=job.adjacent,
+        **_day_fields(plan),
     )
     for warning in _warnings(job, manifest):
         print(f"warning: {warning}", file=sys.stderr)
@@ -181,12 +208,19 @@ def _finish(plan: Plan, folder: Path, target: Path) -> Manifest:
     return manifest
 
 
+def _day_fields(plan: Plan) -> dict[str, str | None]:
+    if plan.day is None:
+        return {}
+    digest = write_carry_over(plan.day, carried_contract(plan.job))
+    return {"day": plan.day.name, "carry_over": digest, "continues": plan.day.digest}
+
+
 def _check_records(
     plan: Plan, counters: Counter[str], dead: Counter[str], folder: Path, target: Path
 ) -> None:
     limits = plan.job.preprocessing.dead_letters
     collect_letters(plan.scratch, folder / "dead_letters", limits.max_kept)
-    for log in plan.fields:
+    for log in plan.fields if plan.day is None else [IMPRESSIONS]:
         if counters[f"{log}.read"] == 0:
             raise DataError(
                 f"the files of {log} hold no record, expected at least one: check how"
@@ -203,7 +237,8 @@ def _check_records(
         shutil.copytree(folder / "dead_letters", rejected)
         message = str(error).replace(str(folder / "dead_letters"), str(rejected))
         raise DataError(message) from None
-    if counters[f"{IMPRESSIONS}.kept"] == 0:
+    # On a single day all windows may be open, and every row outside of the split.
+    if counters[f"{IMPRESSIONS}.kept"] == 0 and plan.day is None:
         raise DataError(
             "no impression became an example:"
             f" {_losses(counters)}. Check the split's times and the labels' windows"
@@ -283,7 +318,7 @@ def _is_of_another_unit(first: int, last: int) -> bool:
 def _warnings(job: Job, manifest: Manifest) -> Iterator[str]:
     train = manifest.splits["train"]
     for name, split in manifest.splits.items():
-        if split.rows == 0:
+        if split.rows == 0 and manifest.day is None:
             yield f"the {name} split is empty: check preprocessing.split"
         first, last = split.first_time, split.last_time
         if first is not None and last is not None and _is_of_another_unit(first, last):

@@ -7,12 +7,15 @@ else they are encoded and written (`preprocessing.impression_rows`).
 
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from preprocessing.behaviours import with_event_ids
 from preprocessing.block_rows import Account, good_rows
 from preprocessing.blocks import Block
-from preprocessing.fields import IMPRESSIONS, event_log_name
+from preprocessing.day import STATE
+from preprocessing.fields import IMPRESSIONS, behaviour_log_name, event_log_name
 from preprocessing.fingerprinting import fingerprints_of
 from preprocessing.impression_rows import INDEX, ROWS
 from preprocessing.plan import Plan, bucket_of, column_array
@@ -27,7 +30,7 @@ def split_block(plan: Plan, block: Block) -> tuple[list[BucketFile], int | None]
 
     Returns:
         The files, and the last time in the block (None if it holds no good record, or
-        is of a side table).
+        none that is an impression or gives a label).
     """
     log = block.file.log
     account = Account()
@@ -38,8 +41,9 @@ def split_block(plan: Plan, block: Block) -> tuple[list[BucketFile], int | None]
         if table is not None:
             files += write_table_rows(plan, table, good, ordinal)
             continue
-        latest = int(pc.max(good["time"]).as_py())
-        last_time = latest if last_time is None else max(last_time, latest)
+        if not log.startswith(behaviour_log_name("")):  # which closes no window
+            latest = int(pc.max(good["time"]).as_py())
+            last_time = latest if last_time is None else max(last_time, latest)
         if log == IMPRESSIONS:
             files += enrich_impressions(plan, good, ordinal, account.counters)
         else:
@@ -51,7 +55,11 @@ def split_block(plan: Plan, block: Block) -> tuple[list[BucketFile], int | None]
 def _write_events(
     plan: Plan, log: str, table: pa.Table, ordinal: int
 ) -> Iterator[BucketFile]:
-    label = log.removeprefix(event_log_name(""))
+    label = log.removeprefix(event_log_name("")).removeprefix(behaviour_log_name(""))
+    if "event" not in table.column_names:
+        table = with_event_ids(table)
+    if plan.day is not None:
+        table = table.append_column(STATE, pa.array(np.zeros(len(table), np.int8)))
     ids = fingerprints_of(column_array(table, "event"), distinct=True)
     path = plan.scratch.folder(f"events/{label}") / f"{ordinal:016}.arrow"
     buckets = bucket_of(ids, plan.buckets)

@@ -133,6 +133,8 @@ def value_counts(
 
 def merge_counts(parts: list[pa.Table]) -> pa.Table:
     """Merges the counts of buckets, in the order given."""
+    if not parts:
+        return _count(np.zeros(0, np.int64), np.zeros(0))
     values = np.concatenate([part["fingerprint"].to_numpy() for part in parts])
     weights = np.concatenate([part["count"].to_numpy() for part in parts])
     return _count(values, weights)

@@ -5,12 +5,13 @@ the losses, else the request), then of the request, then of the event: random, t
 of such an id side by side, and the same in every run.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from configs.layout import (
     EVENT_KIND,
@@ -21,10 +22,11 @@ from configs.layout import (
     EventKind,
     layout_of,
 )
+from preprocessing.carry_stage import carry_open
 from preprocessing.distributions import count_distributions
 from preprocessing.encode_rows import matrix_of
 from preprocessing.example_bytes import serialize_examples
-from preprocessing.hashing import salted, unit_interval
+from preprocessing.hashing import salted
 from preprocessing.plan import Plan, column_array
 from preprocessing.scratch import read_bucket, write_buckets
 from preprocessing.splitting import SPLITS
@@ -38,7 +40,12 @@ _ROWS_AT_ONCE = 8_192
 
 
 def write_bucket(
-    plan: Plan, bucket: int, rows: Sequence[str], labeled: Sequence[str]
+    plan: Plan,
+    bucket: int,
+    rows: Sequence[str],
+    labeled: Sequence[str],
+    histories: Sequence[str] = (),
+    opened: Sequence[str] = (),
 ) -> None:
     """Writes the shards, statistics, counts and golden rows of a bucket.
 
@@ -47,8 +54,12 @@ def write_bucket(
         bucket: its number.
         rows: bucket files of encoded impressions.
         labeled: bucket files that name the ones to keep, with labels.
+        histories: of these, a bucket file for each of `labeled`, if there are any.
+        opened: bucket files that name those to be carried to the next day.
     """
-    table = _kept_rows(rows, labeled, bucket)
+    if plan.day is not None and opened:
+        carry_open(plan, plan.day, bucket, opened, *_wide_rows(rows, bucket))
+    table = _kept_rows(rows, labeled, histories, bucket)
     splits = {}
     if table is not None:
         by_split = column_array(table, "split").to_numpy()
@@ -64,25 +75,20 @@ def write_bucket(
 
 
 def _kept_rows(
-    rows: Sequence[str], labeled: Sequence[str], bucket: int
+    rows: Sequence[str], labeled: Sequence[str], histories: Sequence[str], bucket: int
 ) -> pa.Table | None:
-    """Returns the encoded rows to keep, with labels, and where they came from."""
+    """Returns the encoded rows to keep, with labels and histories."""
     kept = read_bucket(sorted(labeled), bucket)
     if kept is None:
         return None
-    ordinals, starts, parts = [], [0], []
-    for path in sorted(rows):
-        part = read_bucket([path], bucket)
-        if part is not None:
-            ordinals.append(int(Path(path).stem))
-            starts.append(starts[-1] + part.num_rows)
-            parts.append(part)
-    files = column_array(kept, "file").to_numpy()
-    base = np.array(starts[:-1])[np.searchsorted(np.array(ordinals), files)]
-    positions = base + column_array(kept, "row").to_numpy()
-    whole = pa.concat_tables(parts).combine_chunks().take(pa.array(positions))
+    wide, start = _wide_rows(rows, bucket)
+    positions = start(column_array(kept, "file").to_numpy())
+    positions = positions + column_array(kept, "row").to_numpy()
+    whole = wide.take(pa.array(positions))
     labels = matrix_of(kept["labels"]).astype(np.float32)
     kind = np.full(len(positions), EventKind.FIRST, np.int64)
+    if histories:
+        whole = _with_histories(whole, labeled, histories, bucket)
     return (
         whole.append_column(
             LABELS,
@@ -92,9 +98,50 @@ def _kept_rows(
         )
         .append_column(EVENT_KIND, pa.array(kind))
         .append_column(NEGATIVE_KEEP_RATE, whole["rate"])
-        .append_column("file", kept["file"])
-        .append_column("row", kept["row"])
     )
+
+
+def _wide_rows(
+    rows: Sequence[str], bucket: int
+) -> tuple[pa.Table, Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]]:
+    """Returns the encoded rows of all files, and a function from the number of a file
+    to its first row there."""
+    paths = sorted(rows, key=lambda path: int(Path(path).stem))
+    ordinals = np.array([int(Path(path).stem) for path in paths], np.int64)
+    found = [read_bucket([path], bucket) for path in paths]
+    parts = [part for part in found if part is not None]
+    starts = np.cumsum([0, *(part.num_rows for part in parts)])
+
+    def start(files: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        first: npt.NDArray[np.int64] = starts[np.searchsorted(ordinals, files)]
+        return first
+
+    return pa.concat_tables(parts).combine_chunks(), start
+
+
+def _with_histories(
+    whole: pa.Table, labeled: Sequence[str], histories: Sequence[str], bucket: int
+) -> pa.Table:
+    """Adds the built sequences to the rows of `labeled`, in the order of its files."""
+    tables, questions, asked = [], [], 0
+    for path, answers in zip(sorted(labeled), sorted(histories), strict=True):
+        for part in filter(None, [read_bucket([path], bucket)]):
+            questions.append(column_array(part, "question").to_numpy() + asked)
+        for part in filter(None, [read_bucket([answers], bucket)]):
+            tables.append(part)
+            asked += part.num_rows
+    taken = pa.concat_tables(tables).combine_chunks()
+    taken = taken.take(pa.array(np.concatenate(questions))).combine_chunks()
+    for name in taken.column_names:
+        if name != "raw":
+            whole = whole.append_column(name, taken[name])
+    # {"a": 1} and {"b": 2} become {"a": 1,"b": 2}.
+    record = pc.utf8_slice_codeunits(whole["golden"], 0, -1)
+    rest = pc.utf8_slice_codeunits(taken["raw"], 1)
+    comma = pc.if_else(pc.equal(record, "{"), "", ",")
+    golden = pc.binary_join_element_wise(record, comma, rest, "")
+    place = whole.schema.get_field_index("golden")
+    return whole.set_column(place, "golden", golden)
 
 
 def _ordered(plan: Plan, table: pa.Table) -> pa.Table:
@@ -180,7 +227,7 @@ def _weights(
 
 
 def _serialized(table: pa.Table) -> Iterator[pa.Array]:
-    examples = table.drop_columns(["split", "rate", "file", "row"])
+    examples = table.drop_columns(["split", "rate", "golden"])
     for start in range(0, table.num_rows, _ROWS_AT_ONCE):
         yield serialize_examples(examples.slice(start, _ROWS_AT_ONCE))
 
@@ -188,7 +235,9 @@ def _serialized(table: pa.Table) -> Iterator[pa.Array]:
 def _keep_golden(plan: Plan, bucket: int, split: str, table: pa.Table) -> None:
     """Keeps the rows that may be golden: those with the smallest hashes."""
     hashes = salted(matrix_of(table[IDS])[:, 0], "golden")
-    candidates = np.flatnonzero(unit_interval(hashes) < plan.golden_shares[split])
+    candidates = np.flatnonzero(
+        column_array(table, "golden").is_valid().to_numpy(False)
+    )
     order = candidates[np.argsort(hashes[candidates], kind="stable")]
     chosen = order[: plan.job.preprocessing.golden_rows]
     if len(chosen) == 0:
@@ -197,9 +246,7 @@ def _keep_golden(plan: Plan, bucket: int, split: str, table: pa.Table) -> None:
     content = pa.table(
         {
             "hash": pa.array(hashes[chosen]),
-            "file": picked["file"],
-            "home": pa.array(np.full(len(chosen), bucket, np.int64)),
-            "row": picked["row"],
+            "record": picked["golden"],
             "example": pa.concat_arrays(list(_serialized(picked))),
         }
     )

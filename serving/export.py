@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from configs.contract import check_same_contract, data_contract
+from configs.days import local_sets
 from configs.errors import EXIT_CODE, DataError, ExportError
 from configs.job import Job
 from configs.manifest import read_manifest
@@ -115,22 +116,31 @@ def export_model(
     return Exported(folder=target, report=report)
 
 
+def _golden_set(job: Job) -> str:
+    """Returns the example set with the golden rows: of several days the last one that
+    has any."""
+    folders = local_sets(job.data.examples, job.data.days)
+    filled = [f for f in folders if len(folders) == 1 or read_manifest(f).golden_rows]
+    return (filled or folders)[-1]
+
+
 def _checked_golden_rows(job: Job) -> list[dict[str, Any]]:
-    manifest = read_manifest(job.data.examples)
+    examples = _golden_set(job)
+    manifest = read_manifest(examples)
     check_same_contract(
         manifest.contract,
         data_contract(job),
-        what=f"The example set {job.data.examples}",
+        what=f"The example set {examples}",
     )
-    rows = golden_rows(job.data.examples) if manifest.golden_rows else []
+    rows = golden_rows(examples) if manifest.golden_rows else []
     if len(rows) != manifest.golden_rows:
         raise DataError(
-            f"{job.data.examples} has {len(rows)} golden rows, its manifest says"
+            f"{examples} has {len(rows)} golden rows, its manifest says"
             f" {manifest.golden_rows}. Run preprocessing again"
         )
     if not rows:
         raise DataError(
-            f"{job.data.examples} has no golden rows, so the export cannot be compared"
+            f"{examples} has no golden rows, so the export cannot be compared"
             " with the trained model. Set preprocessing.golden_rows and run"
             " preprocessing again, or export unproved with --without-golden-rows"
         )
@@ -146,7 +156,7 @@ def _verify(
         command += ["--run", job.data.run, "--checkpoint", checkpoint]
         command += ["--tolerance", repr(job.export.tolerance)]
         command += ["--report", str(report)]
-        command += ["--examples", job.data.examples] if compare else []
+        command += ["--examples", _golden_set(job)] if compare else []
         try:
             done = subprocess.run(  # noqa: S603 (our own module)
                 command,

@@ -13,7 +13,7 @@ import tensorflow as tf
 from configs.contract import fingerprint, model_contract
 from configs.errors import CheckpointError, DataError, TrainingError
 from configs.job import Job
-from configs.manifest import STATISTICS_FILE, Statistics, read_statistics
+from configs.manifest import Statistics
 from trainer.agreement import Agreement
 from trainer.assembly import Assembly, assemble
 from trainer.base_rates import base_rates, rows_of_task
@@ -22,8 +22,8 @@ from trainer.cluster import ALONE, Cluster, cluster_from
 from trainer.devices import prepare_devices
 from trainer.inputs.adjacency import check_adjacent
 from trainer.inputs.diagnosis import plain_message
+from trainer.inputs.example_set import read_all_statistics
 from trainer.inputs.files import ExampleFiles
-from trainer.inputs.filesystems import is_remote, join, read_text
 from trainer.interruption import Interruption
 from trainer.loop import TrainingLoop
 from trainer.memory import check_memory, free_on_gpus, free_on_host, memory_of
@@ -33,7 +33,7 @@ from trainer.run_lock import run_lock
 from trainer.selection import check_selection
 from trainer.vocabularies import Vocabularies, make_vocabularies
 
-__all__ = ["Result", "statistics_of", "train"]
+__all__ = ["Result", "train"]
 
 _GONE = (
     tf.errors.UnavailableError,
@@ -291,22 +291,8 @@ def _made_before(
         run = Run(job.data.run, keep=job.training.keep_checkpoints)
         run.check_model(job)
         return run, run.statistics(), run.vocabularies()
-    statistics = statistics_of(job.data.examples)
+    statistics = read_all_statistics(job.data.examples, job.data.days)
     return None, statistics, make_vocabularies(job, job.data.examples)
-
-
-def statistics_of(folder: str) -> Statistics:
-    """Reads the statistics of an example set, local or remote.
-
-    Raises:
-        DataError: if there are none, or they are damaged.
-    """
-    if not is_remote(folder):
-        return read_statistics(folder)
-    text = read_text(join(folder, STATISTICS_FILE))
-    if text is None:
-        raise DataError(f"{folder} has no {STATISTICS_FILE}: run preprocessing again")
-    return Statistics.model_validate_json(text)
 
 
 def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> State:

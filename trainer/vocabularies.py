@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from configs.errors import DataError
 from configs.job import Job
 from configs.manifest import counts_file
+from trainer.inputs.example_set import set_folders
 from trainer.inputs.filesystems import is_remote, join, register
 from trainer.layers.tables import table_inputs
 
@@ -20,17 +21,19 @@ Vocabularies = dict[str, NDArray[np.int64]]
 def make_vocabularies(job: Job, folder: str) -> Vocabularies:
     """Applies the thresholds of the job to the counts of an example set.
 
-    Counts of the inputs that share a table are added up.
+    Counts of the inputs that share a table are added up, and those of several days.
 
     Raises:
         DataError: if counts are missing or damaged.
     """
     vocabularies: Vocabularies = {}
+    days = job.data.days if folder == job.data.examples else None
+    folders = set_folders(folder, days)
     for table, inputs in table_inputs(job).items():
         vocabulary = job.embedding_of(table).vocabulary
         if vocabulary is None:
             continue
-        counts = [_read_counts(folder, name) for name in inputs]
+        counts = [_read_counts(f, name) for f in folders for name in inputs]
         values, place = np.unique(
             np.concatenate([fingerprints for fingerprints, _ in counts]),
             return_inverse=True,

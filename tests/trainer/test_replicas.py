@@ -62,7 +62,7 @@ from trainer.base_rates import base_rates
 from trainer.cluster import ALONE, cluster_from
 from trainer.devices import prepare_devices
 from trainer.inputs.files import ExampleFiles
-from trainer.train import statistics_of
+from trainer.inputs.example_set import read_all_statistics
 from trainer.vocabularies import make_vocabularies
 
 file, output, common, variants = sys.argv[1:]
@@ -84,7 +84,7 @@ for variant, overrides in variants.items():
     with strategy.scope():
         assembly = assemble(
             job,
-            statistics=statistics_of(job.data.examples),
+            statistics=read_all_statistics(job.data.examples),
             vocabularies=make_vocabularies(job, job.data.examples),
             base_rates=base_rates(job, source.split),
             element_spec=source.element_spec,

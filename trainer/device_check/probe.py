@@ -23,11 +23,11 @@ from configs.loading import load_job
 from trainer.assembly import Assembly, assemble
 from trainer.base_rates import base_rates
 from trainer.devices import prepare_devices
+from trainer.inputs.example_set import read_all_statistics
 from trainer.inputs.examples import Batch
 from trainer.inputs.files import ExampleFiles, Position
 from trainer.run import INFERENCE_PREFIX
 from trainer.traffic import measuring
-from trainer.train import statistics_of
 from trainer.vocabularies import make_vocabularies
 
 __all__ = ["main"]
@@ -59,7 +59,7 @@ def _probe(job: Job, folder: Path, steps: int) -> None:
     with strategy.scope():
         assembly = assemble(
             job,
-            statistics=statistics_of(job.data.examples),
+            statistics=read_all_statistics(job.data.examples),
             vocabularies=make_vocabularies(job, job.data.examples),
             base_rates=base_rates(job, source.split),
             element_spec=source.element_spec,

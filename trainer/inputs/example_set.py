@@ -1,30 +1,115 @@
-"""Opens example sets, local or remote; proves that they fit the job and are whole."""
+"""Opens example sets, local or remote; proves that they fit the job and are whole.
+
+A folder of days (`configs.days`) is read like one set: the shards of its days, one day
+after the other.
+"""
 
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from configs.contract import check_same_contract, data_contract
+from configs.days import (
+    choose_days,
+    day_of_name,
+    local_sets,
+    merge_manifests,
+    merge_statistics,
+)
 from configs.errors import DataError
 from configs.job import Job
 from configs.manifest import (
     MANIFEST_FILE,
+    STATISTICS_FILE,
     ExampleSplit,
     Manifest,
+    Statistics,
     check_shards,
     read_manifest,
+    read_statistics,
 )
-from trainer.inputs.filesystems import file_size, is_remote, join, read_text
+from trainer.inputs.filesystems import (
+    file_size,
+    is_remote,
+    join,
+    names_in,
+    read_text,
+)
 
-__all__ = ["check_fits", "open_manifest", "split_of"]
+__all__ = [
+    "check_fits",
+    "open_manifest",
+    "read_all_statistics",
+    "set_folders",
+    "split_of",
+]
 
 
-def open_manifest(folder: str) -> Manifest:
-    """Reads the manifest of an example set on any file system.
+def set_folders(folder: str, days: str | None = None) -> list[str]:
+    """Returns the folders of the example sets that a folder stands for: itself, or
+    those of its days.
+
+    Args:
+        folder: of a set, or of days.
+        days: a range of days (`data.days`), None for all.
 
     Raises:
-        DataError: if there is no example set, or it cannot be read.
+        DataError: if a day of the range is absent, or a folder cannot be read.
     """
+    if not is_remote(folder):
+        return local_sets(folder, days)
+    if days is None and file_size(join(folder, MANIFEST_FILE)) is not None:
+        return [folder]
+    names = [
+        name
+        for name in names_in(folder)
+        if day_of_name(name)
+        and file_size(join(join(folder, name), MANIFEST_FILE)) is not None
+    ]
+    return [join(folder, n) for n in choose_days(names, days, folder)] or [folder]
+
+
+def open_manifest(folder: str, days: str | None = None) -> Manifest:
+    """Reads the manifest of an example set on any file system, or of several days'.
+
+    Args:
+        folder: of a set, or of days.
+        days: a range of days (`data.days`), None for all.
+
+    Raises:
+        DataError: if there is no example set, it cannot be read, or the days do not
+            belong together.
+    """
+    folders = set_folders(folder, days)
+    if folders == [folder]:
+        return _open_one(folder)
+    return merge_manifests(
+        {path.rpartition("/")[2]: _open_one(path) for path in folders}, folder
+    )
+
+
+def read_all_statistics(folder: str, days: str | None = None) -> Statistics:
+    """Reads the statistics of an example set, or of several days as one.
+
+    Raises:
+        DataError: if there are none, or they are damaged.
+    """
+    return merge_statistics([_statistics_of(f) for f in set_folders(folder, days)])
+
+
+def _statistics_of(folder: str) -> Statistics:
+    if not is_remote(folder):
+        return read_statistics(folder)
+    text = read_text(join(folder, STATISTICS_FILE))
+    if text is None:
+        raise DataError(f"{folder} has no {STATISTICS_FILE}: run preprocessing again")
+    try:
+        return Statistics.model_validate_json(text)
+    except ValidationError as error:
+        raise DataError(f"{folder}/{STATISTICS_FILE} is damaged: {error}") from error
+
+
+def _open_one(folder: str) -> Manifest:
     if not is_remote(folder):
         return read_manifest(folder)
     text = read_text(join(folder, MANIFEST_FILE))

@@ -51,7 +51,7 @@ class ExampleFiles:
     """The batches of one split of an example set.
 
     Args:
-        folder: of the example set; a path, or s3:// and the like.
+        folder: of the example set, or of several days; a path, or s3:// and the like.
         split: train, validation or test.
         job: whose features the rows must have.
         batch_size: rows of a batch over all devices; the last one of an epoch may be
@@ -87,7 +87,8 @@ class ExampleFiles:
     ) -> None:
         self.folder = folder
         self.split_name = split
-        self.manifest: Manifest = open_manifest(folder)
+        days = job.data.days if folder == job.data.examples else None
+        self.manifest: Manifest = open_manifest(folder, days)
         check_fits(self.manifest, job, folder=folder, any_sampling=any_sampling)
         self.split: ExampleSplit = split_of(folder, self.manifest, split)
         self.layout: ExampleLayout = layout_of(job)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from configs.errors import DataError
 
-__all__ = ["file_size", "is_remote", "join", "read_text", "register"]
+__all__ = ["file_size", "is_remote", "join", "names_in", "read_text", "register"]
 
 _SCHEMES = {"s3", "az", "hdfs", "viewfs", "http", "https", "oss"}
 """Schemes that tensorflow-io registers. TensorFlow itself knows file:// and gs://."""
@@ -65,6 +65,17 @@ def read_text(path: str) -> str | None:
         return None
     except (tf.errors.OpError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def names_in(folder: str) -> list[str]:
+    """Returns the names of what lies in a folder; none if there is no such folder."""
+    register(folder)
+    try:
+        return [str(name).rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    except tf.errors.NotFoundError:
+        return []
+    except tf.errors.OpError as error:
+        raise DataError(f"{folder} cannot be read: {error}") from error
 
 
 def file_size(path: str) -> int | None:
