@@ -1,5 +1,6 @@
 """Streams the delimited text files that public data sets are shipped as."""
 
+import contextlib
 import re
 import sys
 from collections.abc import Iterator
@@ -106,7 +107,7 @@ def _names_in(path: Path, layout: Layout) -> list[str]:
         with _open(path) as file:
             start = file.read(1 << 16)
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise _refusal(path, layout, 1, [], error) from error
     first = start.split(b"\n", 1)[0].decode("utf-8-sig", "replace")
     names = [name.strip(' "\r') for name in first.split(layout.delimiter)]
     missing = [name for name in layout.types if name not in names]
@@ -180,12 +181,23 @@ def _refusal(
     named = re.search(r"Row #(\d+): (.*)", str(error), re.DOTALL)
     if named:
         return line_error(path, int(named[1]), f"{named[2]} ({layout.of})")
-    if isinstance(error, OSError) and line == 1 + layout.header:
+    if isinstance(error, OSError) and error.errno is not None:
         return DataError(f"cannot read {path}: {error}")
+    if isinstance(error, OSError):
+        line = _readable_lines(path) + 1
     return DataError(
-        f"{path}, from line {line} on: {error}. The file is damaged or cut off, or not"
+        f"{path}, line {line}: {error}. The file is damaged or cut off there, or not"
         f" {layout.of}: fetch it again"
     )
+
+
+def _readable_lines(path: Path) -> int:
+    """Returns the number of whole lines of a gzip file before what is damaged."""
+    lines = 0
+    with contextlib.suppress(OSError), _open(path) as file:
+        while part := file.read(1 << 16):
+            lines += part.count(b"\n")
+    return lines
 
 
 def _warn_if_unfinished(path: Path, last_line: int) -> None:

@@ -45,7 +45,9 @@ def test_lists_are_parsed_as_by_splitting_text():
     parsed = parse_feature_lists(array, np.array(counts), FOUR[:3])
     expected = [as_the_paper_parses(text, FOUR[:3]) for text in lists]
     assert parsed.tolist() == expected
-    none = parse_feature_lists(pa.array([], pa.string()), np.zeros(0, np.int64), FOUR[:3])
+    none = parse_feature_lists(
+        pa.array([], pa.string()), np.zeros(0, np.int64), FOUR[:3]
+    )
     assert none.shape == (0, 3)
 
 
