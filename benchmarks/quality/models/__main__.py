@@ -4,12 +4,13 @@
     python -m benchmarks.quality.models hillstrom --data ../shared/data
     python -m benchmarks.quality.models weights --data ../shared/data
     python -m benchmarks.quality.models backbones --data ../shared/data
+    python -m benchmarks.quality.models times --data ../shared/data
     python -m benchmarks.quality.models keep --data ../shared/data
     python -m benchmarks.quality.models report
 
 `--data` names the folder with the public logs. Each finished training is a file in
 `--folder`: what is there is not run again, so a study that was ended goes on. `weights`
-chooses the weights that `backbones` and `keep` use, so it comes first. `report` writes
+chooses the weights that the three after it use, so it comes first. `report` writes
 RESULTS.md and the plots of whatever there is.
 """
 
@@ -24,7 +25,7 @@ from benchmarks.quality.models.hillstrom import HillstromStudy
 from benchmarks.quality.models.report import write_report
 from benchmarks.quality.models.store import Store
 
-TABLES = ("criteo", "hillstrom", "weights", "backbones", "keep", "report")
+TABLES = ("criteo", "hillstrom", "weights", "backbones", "times", "keep", "report")
 
 
 def main() -> None:
@@ -79,6 +80,7 @@ def run(arguments: argparse.Namespace, store: Store) -> list[str]:
     tables = {
         "weights": study.run_weights,
         "backbones": study.run_backbones,
+        "times": study.run_times,
         "keep": study.run_keep_rates,
     }
     return tables[arguments.table]()

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.quality.criteo import JOB, optimizer
 from benchmarks.quality.models.sections import (
-    FEATURE_INTERACTIONS,
     backbone_override,
     backbone_sections,
 )
@@ -18,17 +18,39 @@ from configs.loading import load_job
 
 __all__ = ["RATES", "CriteoStudy"]
 
-RATES = (0.005, 0.015, 0.05)
+RATES = (0.01, 0.04)
 """Learning rates of the tables, of which validation rows choose one for each backbone,
 with the first seed."""
 
 _COMMON = {"hidden": [256, 128], "dropout": 0.5}
 _CHOICE = EarlyChoice(every=25, patience=4)
-_OWN_SETTINGS = {
-    "logistic_regression": ["model.embedding_dim=1"],
+_OWN_SETTINGS = {"logistic_regression": ["model.embedding_dim=1"]}
+_PARTS = [[f"I{k}" for k in range(1, 14)], [f"C{k}" for k in range(1, 27)]]
+_IPNN, _DCN_V2, _DNN = ({"name": n, **_COMMON} for n in ("ipnn", "dcn_v2", "dnn"))
+
+FORMS: dict[str, dict[str, dict[str, Any]]] = {
+    "gwpfm": {"gwpfm": {"parts": _PARTS}},
+    "dcn_v2": {
+        "dcn_v2, parallel": {"structure": "parallel"},
+        "dcn_v2, stacked": {"structure": "stacked"},
+        "dcn_v2, rank 32": {"rank": 32},
+        "dcn_v2, 4 experts of rank 16": {"rank": 16, "experts": 4},
+    },
+    "masknet": {
+        "masknet, serial": {"structure": "serial"},
+        "masknet, parallel": {"structure": "parallel"},
+    },
+    "experts": {
+        "experts, 2 sets": {
+            "hidden": [128],
+            "sets": [
+                {"experts": [{"name": "gwpfm", "parts": _PARTS}, _IPNN]},
+                {"dim": 10, "experts": [_DCN_V2, _DNN]},
+            ],
+        }
+    },
 }
-_NUMBERS = [f"I{k}" for k in range(1, 14)]
-_CATEGORIES = [f"C{k}" for k in range(1, 27)]
+"""Backbones that come in several forms, or need settings: these by the form's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +84,7 @@ class CriteoStudy:
         for name in backbone_sections():
             if self.only and name not in self.only:
                 continue
-            forms = FEATURE_INTERACTIONS.get(name, {name: {}})
-            if name == "gwpfm":
-                forms = {name: {"parts": [_NUMBERS, _CATEGORIES]}}
-            for form, own in forms.items():
+            for form, own in FORMS.get(name, {name: {}}).items():
                 override = backbone_override(name, _COMMON, **own)
                 found[form] = [override, *_OWN_SETTINGS.get(name, [])]
         return found

@@ -2,14 +2,14 @@
 
 `weights`: DIN with UIM or NIP alone, at several weights. `backbones`: every sequence
 backbone, and two that pool the sequence, without the tasks, with each and with both, at
-the weights that validation rows chose. `keep`: DIN with negatives dropped.
+the weights that validation rows chose. `times`: what the tasks add to a step. `keep`:
+DIN with negatives dropped.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from statistics import mean
 from typing import NamedTuple
 
 from benchmarks.quality.experiment import pairstream
@@ -37,18 +37,18 @@ __all__ = [
     "chosen_weights",
 ]
 
-BACKBONES = ("dnn", "dcn_v2", "din", "self_attention", "dien", "dbpman", "tin")
-WEIGHTS = (0.003, 0.01, 0.03, 0.1, 0.3)
+BACKBONES = ("din", "dcn_v2", "dnn", "self_attention", "dien", "tin", "dbpman")
+WEIGHTS = (0.003, 0.01, 0.03, 0.1)
 KEEP_RATES = (0.1, 0.3, 0.5, 0.7, 1.0)
 """Those of the paper's table 5."""
 TASKS = ("neither", "UIM", "NIP", "both")
 
 PERIOD = ("--from", "2017-10-10", "--until", "2017-10-11", "--window", "1h")
 _SPLIT = [
-    "preprocessing.split.train={from: '2017-10-10T13:00', until: '2017-10-10T17:00'}"
+    "preprocessing.split.train={from: '2017-10-10T15:00', until: '2017-10-10T17:00'}"
 ]
 _COMMON = {"hidden": [128, 64], "attention_hidden": [64, 32]}
-_RATE = {"dense": 0.001, "embeddings": 0.003}
+_RATE = {"dense": 0.002, "embeddings": 0.006}
 
 
 class Variant(NamedTuple):
@@ -92,20 +92,20 @@ class GloboStudy:
         return self._run("weights", list(weight_variants()))
 
     def run_backbones(self) -> list[str]:
-        """Runs backbones with the tasks at the chosen weights, and times them."""
-        uim, nip = chosen_weights(self.store)
-        names = [
-            name
-            for name in BACKBONES
-            if name in backbone_sections() and (not self.only or name in self.only)
-        ]
-        timings: dict[str, Trial] = {
-            f"globo-time/{name}": partial(self._time, task_variants(name, uim, nip))
-            for name in names
+        """Runs backbones with the tasks at the chosen weights."""
+        weights = chosen_weights(self.store)
+        names = self._names()
+        variants = [v for n in names for v in task_variants(n, *weights).values()]
+        return self._run("backbones", variants)
+
+    def run_times(self) -> list[str]:
+        """Times backbones with and without the tasks, in turns."""
+        weights = chosen_weights(self.store)
+        trials: dict[str, Trial] = {
+            f"globo-time/{name}": partial(self._time, task_variants(name, *weights))
+            for name in self._names()
         }
-        failed = self.store.run(timings, title="globo, time")
-        every = [v for n in names for v in task_variants(n, uim, nip).values()]
-        return failed + self._run("backbones", every)
+        return self.store.run(trials, title="globo, times")
 
     def run_keep_rates(self) -> list[str]:
         """Runs DIN with and without both tasks on down-sampled training rows."""
@@ -183,6 +183,10 @@ class GloboStudy:
         jobs = {tasks: self.job(variant, 0) for tasks, variant in variants.items()}
         return time_in_turns(jobs, examples, self._rows(1.0).train)
 
+    def _names(self) -> list[str]:
+        known = backbone_sections()
+        return [n for n in BACKBONES if n in known and n in (self.only or BACKBONES)]
+
     def _rows(self, keep: float) -> Rows:
         if keep not in self._held:
             self._held.clear()  # one example set at a time
@@ -219,8 +223,8 @@ def task_variants(backbone: str, uim: float, nip: float) -> dict[str, Variant]:
 
 
 def chosen_weights(store: Store) -> tuple[float, float]:
-    """Returns the weights of UIM and of NIP with the lowest validation log loss of DIN,
-    averaged over seeds, each task alone.
+    """Returns the weights of UIM and of NIP with the lowest validation log loss of DIN
+    with the first seed, each task alone.
 
     Raises:
         SystemExit: if the weights have not been tried.
@@ -229,13 +233,13 @@ def chosen_weights(store: Store) -> tuple[float, float]:
     for kind in ("uim", "nip"):
         losses = {}
         for weight in WEIGHTS:
-            runs = store.seeds(Variant("din", **{kind: weight}).name)
-            if not runs:
+            name = f"{Variant('din', **{kind: weight}).name}-seed0"
+            report = store.read(name)
+            if report is None:
                 raise SystemExit(
-                    f"no {kind} weight {weight} in {store.folder}: run the table"
-                    " 'weights' first, for it chooses the weights"
+                    f"no {name} in {store.folder}: run the table 'weights' first, for"
+                    " it chooses the weights"
                 )
-            values = [run["validation"]["click"]["log_loss"] for run in runs]
-            losses[weight] = mean(values)
+            losses[weight] = report["validation"]["click"]["log_loss"]
         best.append(min(losses, key=lambda weight: losses[weight]))
     return best[0], best[1]

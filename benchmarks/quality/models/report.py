@@ -187,11 +187,13 @@ def backbones_table(store: Store) -> list[str]:
                     *(spread(values(runs, m)) for m in ("auc", "gauc", "log_loss")),
                     spread(values(runs, "calibration"), 3),
                     "" if tasks == "neither" else differences(runs, base, "auc"),
+                    *_processor_time(runs, base, tasks),
                     *_turns(timed, tasks),
                 ]
             )
     heads = ["backbone", "tasks", "seeds", "AUC", "GAUC", "log loss", "calibration"]
-    heads += ["AUC against neither", "s/epoch", "time / neither (95%)"]
+    heads += ["AUC against neither", "CPU s/epoch", "/ neither"]
+    heads += ["s/epoch in turns", "/ neither (95%)"]
     return markdown(heads, rows)
 
 
@@ -242,6 +244,15 @@ def _times(runs: Sequence[Report]) -> list[str]:
     seeds: what else the machine did can only add."""
     names = ("epoch_seconds", "epoch_cpu_seconds")
     return [f"{min(run[name] for run in runs):.1f}" for name in names]
+
+
+def _processor_time(
+    runs: Sequence[Report], base: Sequence[Report], tasks: str
+) -> list[str]:
+    """Returns the processor's seconds of an epoch, the least of the seeds, and how many
+    times those without tasks."""
+    least, first = (min(r["epoch_cpu_seconds"] for r in x) for x in (runs, base))
+    return [f"{least:.1f}", "" if tasks == TASKS[0] else f"{least / first:.2f}"]
 
 
 def _turns(timed: Report | None, tasks: str) -> list[str]:

@@ -9,20 +9,6 @@ from trainer.backbones.registry import BACKBONES
 
 __all__ = ["backbone_override", "backbone_sections", "overridden"]
 
-FEATURE_INTERACTIONS: dict[str, dict[str, dict[str, Any]]] = {
-    "dcn_v2": {
-        "dcn_v2, parallel": {"structure": "parallel"},
-        "dcn_v2, stacked": {"structure": "stacked"},
-        "dcn_v2, rank 32": {"rank": 32},
-        "dcn_v2, 4 experts of rank 16": {"rank": 16, "experts": 4},
-    },
-    "masknet": {
-        "masknet, serial": {"structure": "serial"},
-        "masknet, parallel": {"structure": "parallel"},
-    },
-}
-"""Backbones that come in several forms: their settings by the name of the form."""
-
 
 def backbone_sections() -> dict[str, type[BackboneSection]]:
     """Returns the section of each backbone that can be built, by its name."""

@@ -126,7 +126,7 @@ def test_the_report_shows_what_there_is(tmp_path):
     text = write_report(store, tmp_path)
     assert "Criteo" not in text.split("## ")[-1]
     assert "| din | both | 1 | 0.7200 ± 0.0000" in text
-    assert "| +0.0200 ± 0.0000 | 4.0 | 4.00 (4.00 to 4.00) |" in text
+    assert "| +0.0200 ± 0.0000 | 2.0 | 1.00 | 4.0 | 4.00 (4.00 to 4.00) |" in text
     assert "| 0.1 | neither | 1 | 100 | 1 | 0.6900" in text
     assert {p.name for p in tmp_path.glob("*.png")} == {
         *("weights.png", "cosines.png", "keep.png")
