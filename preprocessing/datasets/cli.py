@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from preprocessing.datasets.click_commands import add_clicks
 from preprocessing.datasets.public_commands import add_public_sets
 
 __all__ = ["add_commands"]
@@ -24,6 +25,7 @@ def add_commands(subparsers: _Subparsers) -> None:
     sets = parser.add_subparsers(title="data sets", metavar="SET", required=True)
     _add_criteo(sets)
     _add_globo(sets)
+    add_clicks(sets, _add_common)
     add_public_sets(sets, _add_common)
 
 

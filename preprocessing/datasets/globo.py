@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from tqdm import tqdm
 
 from configs.durations import duration_ms, moment_ms
 from configs.errors import DataError
 from configs.publishing import publish_folder
+from preprocessing.datasets.click_requests import click_table, lists_of, shuffled
 from preprocessing.datasets.globo_clicks import ArticleTimes, Clicks, read_clicks
 from preprocessing.datasets.globo_negatives import sample_negatives, usable_clicks
 from preprocessing.datasets.histories import Histories
@@ -131,7 +131,7 @@ def convert_globo(
         )
         for table, count in _chunks(clicks, rows, settings, counters):
             impressions.write(table.drop_columns("is_click"))
-            clicked.write(_click_table(table))
+            clicked.write(click_table(table))
             progress.update(count)
     counters |= {"impressions": impressions.rows, "clicks": clicked.rows}
     return counters
@@ -174,7 +174,7 @@ def _table(
     window: int,
 ) -> pa.Table:
     """Returns the rows of a chunk of clicks, with `is_click` as their last column."""
-    shown, is_click = _shuffled(rng, clicks.article[chunk], negatives)
+    shown, is_click = shuffled(rng, clicks.article[chunk], negatives)
     places = np.arange(shown.size).reshape(shown.shape) % shown.shape[1]
     filled = shown >= 0
     request, place, article = np.nonzero(filled)[0], places[filled], shown[filled]
@@ -196,46 +196,12 @@ def _table(
             articles.clicks_between(article, time - window, time)
         ),
         **{name: pa.array(values[row]) for name, values in clicks.context.items()},
-        "history_article": _lists(
+        "history_article": lists_of(
             history.offsets, clicks.articles[history.items], request
         ),
-        "history_age_hours": _lists(
+        "history_age_hours": lists_of(
             history.offsets, np.round(hours, 3).astype(np.float32), request
         ),
         "is_click": pa.array(is_click[filled]),
     }
     return pa.table(columns)
-
-
-def _shuffled(
-    rng: np.random.Generator, positives: Integers, negatives: Integers
-) -> tuple[Integers, npt.NDArray[np.bool_]]:
-    """Puts each positive at a random place among its negatives, so that ids and order
-    tell nothing. Returns articles and whether clicked, both [n, 1 + negatives]."""
-    shown = np.concatenate([positives[:, None], negatives], axis=1)
-    place = rng.integers(0, shown.shape[1], len(shown))
-    number = np.arange(len(shown))
-    shown[number, 0] = shown[number, place]
-    shown[number, place] = positives
-    is_click = np.zeros(shown.shape, np.bool_)
-    is_click[number, place] = True
-    return shown, is_click
-
-
-def _lists(
-    offsets: npt.NDArray[np.int32], values: npt.NDArray[np.generic], request: Integers
-) -> pa.Array:
-    """Returns the list of each request for each of its rows."""
-    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
-    return lists.take(pa.array(request))
-
-
-def _click_table(table: pa.Table) -> pa.Table:
-    clicked = table.filter(pc.field("is_click"))
-    return pa.table(
-        {
-            "click_id": clicked["request_id"],
-            "impression_id": clicked["impression_id"],
-            "timestamp_ms": clicked["timestamp_ms"],
-        }
-    )

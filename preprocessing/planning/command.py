@@ -10,7 +10,8 @@ from configs.columns import raw_columns
 from configs.errors import DataError
 from configs.loading import parse_job
 from preprocessing.files import Format
-from preprocessing.planning.draft import Draft, make_draft
+from preprocessing.planning.clicks_alone import draw_sample
+from preprocessing.planning.draft import Draft, NoLabel, make_draft
 from preprocessing.planning.job_text import JobText, write_job
 from preprocessing.planning.page import write_page
 from preprocessing.planning.sample import read_sample
@@ -71,10 +72,17 @@ def plan_job(
             )
     name = name or re.sub(r"[^A-Za-z0-9_.-]", "_", Path(out).stem)
     name = name if name[:1].isalpha() else f"job-{name}"
+    work = work or f"data/{name}"
+    remark = None
     samples = [read_sample(source, rows) for source in find_sources(logs, format)]
-    draft = make_draft(samples)
+    try:
+        draft = make_draft(samples)
+    except NoLabel as found:
+        drawn = Path(work) / "drawn-logs"
+        folder, remark = draw_sample(found, drawn, rows=rows, overwrite=overwrite)
+        draft = make_draft([read_sample(s, rows) for s in find_sources([folder])])
     command = shlex.join(["python", "-m", "preprocessing", "plan", *logs])
-    text = write_job(draft, name=name, work=work or f"data/{name}", command=command)
+    text = write_job(draft, name=name, work=work, command=command, remark=remark)
     content = "\n".join(text.lines) + "\n"
     job = parse_job(content, origin=str(out))  # what is written is valid
     raw_columns(job)

@@ -26,7 +26,25 @@ from preprocessing.planning.sizes import (
 )
 from preprocessing.planning.wording import event_rank, words_of
 
-__all__ = ["Draft", "Sizes", "make_draft"]
+__all__ = ["Draft", "NoLabel", "Sizes", "make_draft"]
+
+
+class NoLabel(DataError):
+    """Raised when no label can be found in a log.
+
+    Attributes:
+        sample: of the log.
+        columns: of the log.
+        ids: of the log.
+        others: whether there are other logs, which could have given one.
+    """
+
+    def __init__(
+        self, message: str, sample: Sample, columns: dict[str, Column], ids: Ids
+    ) -> None:
+        super().__init__(message)
+        self.sample, self.columns, self.ids = sample, columns, ids
+        self.others = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +121,9 @@ def make_draft(samples: list[Sample]) -> Draft:
         joined, unused = event_logs(columns, ids, logs)
         outcomes = _merged(outcomes, joined)
     if not outcomes:
-        raise DataError(_no_label(sample, others))
+        no_label = NoLabel(_no_label(sample, others), sample, columns, ids)
+        no_label.others = bool(others)
+        raise no_label
     nest(outcomes)
     range_ = _range(sample, columns, ids)
     curves = _curves(columns, ids, outcomes, range_)

@@ -61,7 +61,9 @@ class JobText:
         self.comment(f"QUESTION: {text}", indent)
 
 
-def write_job(draft: Draft, *, name: str, work: str, command: str) -> JobText:
+def write_job(
+    draft: Draft, *, name: str, work: str, command: str, remark: str | None = None
+) -> JobText:
     """Writes the job.
 
     Args:
@@ -69,10 +71,11 @@ def write_job(draft: Draft, *, name: str, work: str, command: str) -> JobText:
         name: of the job.
         work: folder under which examples, run and models go.
         command: that asked for it, for the first comment.
+        remark: what was done to the logs before, as a question, or None.
     """
     text = JobText()
     for part in (
-        _head(draft, name, command),
+        _head(draft, name, command, remark),
         _data(draft, work),
         _features(draft),
         _ids(draft),
@@ -105,7 +108,7 @@ def flow(value: Any) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def _head(draft: Draft, name: str, command: str) -> Iterator[Piece]:
+def _head(draft: Draft, name: str, command: str, remark: str | None) -> Iterator[Piece]:
     sample = draft.sample
     read = f"{sample.table.num_rows:,} records"
     whole = "all there are" if sample.complete else f"of about {sample.rows:,}"
@@ -118,6 +121,8 @@ def _head(draft: Draft, name: str, command: str) -> Iterator[Piece]:
     )
     for step in ("preprocessing run", "trainer train", "trainer evaluate"):
         yield "line", 0, f"#   python -m {step} JOB"
+    if remark is not None:
+        yield "question", 0, remark
     yield "line", 0, f"name: {name}"
 
 

@@ -48,6 +48,11 @@ class Proposal:
     question: str | None = None
     unsure: bool = False
 
+    @property
+    def kept(self) -> bool:
+        """Whether it becomes a feature."""
+        return self.definition is not None
+
 
 def key_of(name: str, taken: Collection[str] = ()) -> str:
     """Returns a name that a job file takes for a feature."""

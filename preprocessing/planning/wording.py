@@ -73,7 +73,8 @@ _ID_ENDINGS = ("id", "ids", "key", "code", "no", "number", "hash")
 
 _TIME_WORDS = (
     *("time", "timestamp", "ts", "datetime", "date", "stamp", "at", "utc", "dt"),
-    *("ms", "millis", "when"),
+    *("ms", "millis", "when", "start", "end", "created", "updated", "published"),
+    *("launched", "registered", "expires"),
 )
 _OTHER_MOMENTS = (
     *("start", "end", "create", "created", "update", "updated", "birth", "register"),

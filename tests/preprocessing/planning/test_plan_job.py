@@ -123,3 +123,25 @@ def test_logs_without_any_label_say_so(tmp_path: Path) -> None:
     (tmp_path / "views.csv").write_text("id,user,item\n" + lines)
     with pytest.raises(DataError, match="has no label: expected a column of 0 and 1"):
         plan_job([str(tmp_path / "views.csv")], out=tmp_path / "job.yaml")
+
+
+def test_for_clicks_alone_impressions_are_drawn(tmp_path: Path) -> None:
+    shown, clicks, _ = shop_logs(3_000)
+    row_of = {record["impression_id"]: record for record in shown}
+    with (tmp_path / "clicks.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["user_id", "item_id", "click_time", "tier"])
+        for click in clicks:
+            record = row_of[click["impression_id"]]
+            writer.writerow(
+                [record["user_id"], record["item_id"], click["ts"], record["tier"]]
+            )
+    planned = plan_job(
+        [str(tmp_path / "clicks.csv")], out=tmp_path / "j.yaml", work=str(tmp_path)
+    )
+    job = load_job(planned.job)
+    assert job.labels["click"].window == "0s"
+    assert "drawn-logs" in job.data.impressions.path
+    assert job.features["history"].fields["item_id"].shares == "item_id"
+    text = " ".join(planned.text.questions)
+    assert "convert clicks" in text and "--context tier" in text
