@@ -89,7 +89,10 @@ def test_the_export_serves_each_task_and_the_condition(
 
 
 STRUCTURES = {
-    "shared_bottom": ("{name: shared_bottom, tower: [5, 4]}", "towers/conversion"),
+    "shared_bottom": (
+        "{name: shared_bottom, tower: [5, 4]}",
+        "towers/towers/conversion/dense/1/kernel",
+    ),
     "mmoe": (
         "{name: mmoe, experts: 2, expert: [6], tower: []}",
         "experts/experts/1/dense/0/kernel",

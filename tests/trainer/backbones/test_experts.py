@@ -214,6 +214,7 @@ def test_the_number_of_weights_is_the_closed_form() -> None:
     assert sum(math.prod(v.shape) for v in model.trainable_variables) == expected
 
 
+@pytest.mark.slow
 def test_lower_precision_and_compilation_change_next_to_nothing() -> None:
     batch, losses = random_batch(JOBS["three_sets"], 48), []
     for options in ("{}", "{precision: bfloat16}", "{jit_compile: true}"):
@@ -245,6 +246,7 @@ def test_sets_start_apart_and_are_of_the_job_alone() -> None:
     assert len(set(paths)) == len(paths)
 
 
+@pytest.mark.slow
 def test_rows_of_all_sets_are_trained_and_saved(tmp_path: Path) -> None:
     backbone = (
         "{name: experts, hidden: [3], sets: [{experts: [{name: dnn, hidden: [3]}]},"
