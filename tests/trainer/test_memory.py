@@ -26,11 +26,14 @@ EXPERTS = "sets: [{experts: [{name: dnn}]}, {dim: 3, experts: [{name: dnn}]}]"
 @pytest.mark.parametrize("backbone", ["dcn_v2", "deepfm", f"experts, {EXPERTS}"])
 @pytest.mark.parametrize("name", ["lazy_adam", "rowwise_adagrad", "ftrl", "sgd"])
 def test_tables_and_slots_are_those_of_the_model(tmp_path, name, backbone):
-    """A DeepFM has first-order weights besides, experts have further sets."""
+    """A DeepFM has first-order weights besides, experts have further sets, and DMR a
+    table of its own."""
+    auxiliary = "{name: dmr, target_buckets: 7}" if backbone == "deepfm" else ""
     job = small_job(
         tmp_path,
         f"training.optimizer.embeddings.name={name}",
         f"model.backbone={{name: {backbone}}}",
+        f"model.auxiliary=[{auxiliary}]",
     )
     small_example_set(job)
     vocabularies, source = make_vocabularies(job, job.data.examples), source_of(job)

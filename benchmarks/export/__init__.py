@@ -1,0 +1,1 @@
+"""What auxiliary tasks cost at serving: size and latency with and without them."""
