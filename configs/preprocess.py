@@ -177,8 +177,8 @@ class Daily(Section):
     """How much later than its time a record may reach the logs: the log of the next
     day may hold records of this long before. Impressions wait for so long."""
     memory: Duration = "1d"
-    """How long after their windows impressions, and events, are known again: for
-    duplicates, late events, and behaviours on them."""
+    """How long impressions are known after their longest window, and events after the
+    same time: for duplicates, late events, and behaviours on them."""
     keep_carry_overs: PositiveInt = 7
     """Days that can be made again: older carry-overs are removed."""
 

@@ -142,6 +142,7 @@ def _carry_events(
         states = np.where(undecided, states, states | DECIDED)
         if label in sources:
             states = np.where(later, states, states | BEHAVED)
-        kept = pa.array(undecided | remembered(times, day))
+        ends = times + longest_window(plan.job)
+        kept = pa.array(undecided | remembered(ends, day))
         left = with_state(known, states.astype(np.int8)).filter(kept)
         carry_events(plan, day, label, left, f"joined-{part}", counters)

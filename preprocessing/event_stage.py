@@ -18,6 +18,7 @@ from preprocessing.day import (
     BEHAVED,
     DECIDED,
     Day,
+    longest_window,
     remembered,
     state_of,
     with_state,
@@ -159,7 +160,8 @@ def keep_orphans(
             times, states = column_array(found, "time").to_numpy(), state_of(found)
             waiting = times > plan.day.closing
             after = np.where(waiting, states, states | DECIDED).astype(np.int8)
-            kept = pa.array(waiting | remembered(times, plan.day))
+            ends = times + longest_window(plan.job)
+            kept = pa.array(waiting | remembered(ends, plan.day))
             left = with_state(found, after).filter(kept)
             carry_events(plan, plan.day, label, left, source, counters)
             events = found.filter(pa.array(~waiting & ((states & DECIDED) == 0)))

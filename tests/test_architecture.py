@@ -182,7 +182,15 @@ def test_help_is_fast_because_it_loads_nothing_heavy(room):
 
 
 COMMANDS = {
-    "preprocessing": ["run", "check", "plan", "compare", "synthesize", "convert"],
+    "preprocessing": [
+        "run",
+        "check",
+        "check-histories",
+        "plan",
+        "compare",
+        "synthesize",
+        "convert",
+    ],
     "trainer": ["train", "evaluate", "models"],
     "serving": ["export", "serve", "predict"],
 }

@@ -2,11 +2,11 @@
 
     python -m benchmarks.preprocessing.histories globo_clicks.csv.gz
 
-converts the Globo click log day by day (`python -m preprocessing convert globo`), runs
-the job of `configs/globo.yaml` without histories and with histories `from: click`, each
-in a process of its own, and prints times, peak memory and the ratio. Then it makes the
-first ten days of a share of the users day by day, and in one run, and compares the
-examples byte for byte.
+converts the Globo click log (`python -m preprocessing convert globo`), runs the job of
+`configs/globo.yaml` without histories and with histories `from: click`, each in a
+process of its own, and prints times, peak memory and the ratio. Then it makes ten days
+of a share of the users day by day, and in one run, and compares the examples byte for
+byte.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from configs.days import days_in, local_sets
 from configs.manifest import read_manifest
 
 JOB = Path("configs/globo.yaml")
-DAYS = days_in(date(2017, 10, 1), date(2017, 10, 17))
+DAYS = days_in(date(2017, 10, 1), date(2017, 10, 10))
 
 
 def main() -> None:
@@ -47,25 +47,27 @@ def main() -> None:
         _measure(arguments.only, folder)
         return
     if not arguments.skip_all:
-        _convert(Path(arguments.source), folder / "all", DAYS)
+        _convert(Path(arguments.source), folder / "all" / "logs")
         results = {kind: _in_process(kind, folder) for kind in ("without", "with")}
         _report(results)
     if not arguments.skip_days:
         part = folder / f"users-{arguments.share}.csv"
         _take_users(Path(arguments.source), part, arguments.share)
-        _convert(part, folder / "part", DAYS[:10])
+        for day in DAYS:
+            _convert(part, folder / "part" / str(day), day)
         _compare_days(folder)
 
 
-def _convert(source: Path, target: Path, days: list[date]) -> None:
-    """Converts the clicks of each day to a folder of its own."""
-    for day in days:
-        if not (target / str(day)).exists():
-            until = date.fromordinal(day.toordinal() + 1)
-            command = [sys.executable, "-m", "preprocessing", "convert", "globo"]
-            command += [str(source), str(target / str(day)), "--window", "1h"]
-            command += ["--from", str(day), "--until", str(until)]
-            subprocess.run(command, check=True, capture_output=True)
+def _convert(source: Path, target: Path, day: date | None = None) -> None:
+    """Converts the clicks of a day, or all."""
+    if target.exists():
+        return
+    command = [sys.executable, "-m", "preprocessing", "convert", "globo"]
+    command += [str(source), str(target), "--window", "1h"]
+    if day is not None:
+        until = date.fromordinal(day.toordinal() + 1)
+        command += ["--from", str(day), "--until", str(until)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _take_users(source: Path, target: Path, share: int) -> None:
@@ -145,7 +147,7 @@ def _compare_days(folder: Path) -> None:
     preprocess(whole, overwrite=True)
     one, began = time.process_time() - began, time.process_time()
     job = _job(folder, "part", "days", histories=True)
-    for day in DAYS[:10]:
+    for day in DAYS:
         preprocess(job, day=day, overwrite=True)
     days = time.process_time() - began
     first = _examples([whole.data.examples])

@@ -164,6 +164,7 @@ def _check_again(job: Job, manifests: dict[date, Manifest], root: Path) -> None:
     assert read_manifest(root / "examples" / str(day)) == manifests[day]
 
 
+@pytest.mark.slow
 def test_commands_make_days(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from configs import dump_job
 

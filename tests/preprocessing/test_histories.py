@@ -114,7 +114,7 @@ def found_histories(example: example_proto.Example) -> dict[str, Any]:
     return found | {"read": sorted(zip((-a for a in ages), items, strict=True))}
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_histories_equal_the_oracle(tmp_path: Path, seed: int) -> None:
     logs = history_logs(seed)
     # The last place of a history of views is not torn between views of one time.
@@ -162,6 +162,32 @@ def test_order_of_logs_and_blocks_does_not_matter(tmp_path: Path) -> None:
     write_history_logs(tmp_path, tuple(log[::-1] for log in logs))
     again = run(job, block_bytes=3000).splits["train"].shards
     assert [shard.sha256 for shard in again] == first
+
+
+@pytest.mark.parametrize("broadcast", [0, 1_000_000])
+def test_behaviours_have_what_side_tables_say(tmp_path: Path, broadcast: int) -> None:
+    write_logs(tmp_path, random_logs(5))
+    items = [{"item": f"item {n}", "kind": f"kind {n % 2}"} for n in range(4)]
+    write_lines(tmp_path / "items.jsonl", items)
+    job = small_job(
+        tmp_path,
+        f"data.tables={{items: {{path: {tmp_path}/items.jsonl, key: item}}}}",
+        "features.kind={kind: categorical, table: items, embedding: {buckets: 5}}",
+        "features.history={kind: sequence, from: click, max_length: 9, fields: {item:"
+        " {shares: item}, kind: {shares: kind}}}",
+        f"preprocessing.broadcast_bytes={broadcast}",
+    )
+    kinds = {item["item"]: item["kind"] for item in items} | {"item 4": ""}
+    expected = {
+        point_in_time.fingerprint(item): point_in_time.fingerprint(kind)
+        for item, kind in kinds.items()
+    }
+    seen: set[int] = set()
+    for example in examples_by_id(job, run(job)).values():
+        found = example["sequence/history/item"]
+        assert example["sequence/history/kind"] == [expected[item] for item in found]
+        seen |= set(found)
+    assert seen == set(expected)
 
 
 times = st.integers(0, 12)
