@@ -29,9 +29,12 @@ part and receives all others'):
 | CL4CTR's contrast, DeepMCP's matching | 4 bytes: rows | - |
 | CL4CTR's alignment | 8 B F: values; 4 F d: sums | - |
 | CL4CTR's uniformity | 8 B F: values; 4 R F d: sums | 4 R F d |
+| DIEN's own | 4 N d: behaviours; 8 N: items | 4 N d |
+| DBPMaN's own | 8 B keys; 8 U rows; 4 U P D: paths of width D | 4 U P D |
 
-T are the targets of NIP, M the behaviours of all distinct histories, d the width of a
-behaviour or embedding, F the fields. Pointwise losses gather nothing.
+T are the targets of NIP, M the behaviours of all U distinct histories, N those of all
+rows that follow another, P the paths of a history, d the width of a behaviour or
+embedding, F the fields. Pointwise losses gather nothing.
 
 Call everything here in a replica context (inside `strategy.run`, itself inside
 `tf.function`), on every replica alike and in the same order, not under `tf.cond` or
