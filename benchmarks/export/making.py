@@ -12,7 +12,7 @@ from configs.job import Job
 from configs.layout import FINGERPRINT_RANGE, layout_of
 from configs.loading import load_job
 from configs.manifest import Statistics
-from serving.export import Exported, export_model
+from serving.export import export_model
 from serving.specification import Specification
 from serving.values import Arrays, columns_of_rows, pack_columns
 from trainer.assembly import assemble
@@ -29,12 +29,9 @@ STEPS = 3
 ROWS = 256
 
 
-def export(folder: Path, names: tuple[str, ...]) -> Exported:
-    """Exports a model that was trained with the auxiliary tasks `names`.
-
-    Returns:
-        The version, verified and published as any other.
-    """
+def export(folder: Path, names: tuple[str, ...]) -> None:
+    """Exports a model that was trained with the auxiliary tasks `names`, as version 1,
+    verified and published as any other."""
     tasks = ", ".join(f"{{name: {name}}}" for name in names)
     places = [f"data.{x}={folder / x}" for x in ("examples", "run", "models")]
     job = load_job(FILE, [*places, f"model.auxiliary=[{tasks}]"])
@@ -56,12 +53,11 @@ def export(folder: Path, names: tuple[str, ...]) -> Exported:
         assembly.step((batch,))
     state = State(step=STEPS, model="", examples="", seed=0)
     run.checkpoints.write(state, assembly.variables)
-    return export_model(job, without_golden_rows=True)
+    export_model(job, without_golden_rows=True)
 
 
-def sizes(exported: Exported) -> dict[str, int]:
-    """Returns the bytes of the variables and of each file, and the number of ops."""
-    folder = exported.folder
+def sizes(folder: Path) -> dict[str, int]:
+    """Returns the number of variables and ops of a version, and its files' bytes."""
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((folder / "saved_model.pb").read_bytes())
     graph = saved.meta_graphs[0].graph_def
