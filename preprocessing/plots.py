@@ -159,4 +159,6 @@ def _svg(parts: Sequence[str]) -> str:
 
 
 def _number(value: float, percent: bool) -> str:
-    return f"{value:.3g}" if not percent else f"{value * 100:.3g}%"
+    if percent:
+        return f"{value * 100:.3g}%"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"

@@ -8,14 +8,14 @@ import numpy as np
 from configs.data import ROW_NUMBER
 from configs.durations import duration_ms
 from configs.errors import DataError
+from preprocessing.planning.beside import Beside, find_beside
 from preprocessing.planning.columns import Column, columns_of
 from preprocessing.planning.delays import DelayCurve, delay_curve
+from preprocessing.planning.features import propose_features
 from preprocessing.planning.identifiers import Ids, find_ids
-from preprocessing.planning.leaks import leak
 from preprocessing.planning.outcomes import Outcome, event_logs, label_columns, nest
-from preprocessing.planning.proposals import Proposal, propose
+from preprocessing.planning.proposals import Proposal
 from preprocessing.planning.sample import Sample
-from preprocessing.planning.sequences import propose_sequences
 from preprocessing.planning.sizes import (
     TimeRange,
     batch_size,
@@ -24,7 +24,7 @@ from preprocessing.planning.sizes import (
     split_moments,
     window_for,
 )
-from preprocessing.planning.wording import event_rank, words_of
+from preprocessing.planning.wording import event_rank
 
 __all__ = ["Draft", "NoLabel", "Sizes", "make_draft"]
 
@@ -82,7 +82,8 @@ class Draft:
         curves: of the labels whose delays can be seen.
         features: what becomes of each column.
         sizes: see there.
-        unused: logs that give no label.
+        beside: logs that give no label, and yet features.
+        unused: other logs.
     """
 
     sample: Sample
@@ -94,6 +95,7 @@ class Draft:
     curves: dict[str, DelayCurve] = field(default_factory=dict)
     features: list[Proposal] = field(default_factory=list)
     sizes: Sizes
+    beside: list[Beside] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
 
     @property
@@ -116,10 +118,12 @@ def make_draft(samples: list[Sample]) -> Draft:
     outcomes = label_columns(columns, guess=not others)
     ids = find_ids(columns, [o.column for o in outcomes if o.column])
     unused = [other.source.name for other in others]
+    logs = {other.source.name: (other, columns_of(other)) for other in others}
     if others and ids.event != ROW_NUMBER:
-        logs = [(other, columns_of(other)) for other in others]
-        joined, unused = event_logs(columns, ids, logs)
+        joined, unused = event_logs(columns, ids, [*logs.values()])
         outcomes = _merged(outcomes, joined)
+    outcomes = outcomes or label_columns(columns, guess=True)
+    beside = find_beside(columns, ids, [logs[name] for name in unused])
     if not outcomes:
         no_label = NoLabel(_no_label(sample, others), sample, columns, ids)
         no_label.others = bool(others)
@@ -131,7 +135,7 @@ def make_draft(samples: list[Sample]) -> Draft:
         if outcome.log is not None:
             span = range_.span if range_ is not None else 0
             outcome.window = window_for(curves.get(outcome.name), span)
-    features = _features(columns, ids, outcomes)
+    features = propose_features(columns, ids, outcomes, beside)
     if not any(feature.definition for feature in features):
         raise DataError(
             f"{sample.source.pattern}: no column could be a feature. Columns found:"
@@ -147,7 +151,8 @@ def make_draft(samples: list[Sample]) -> Draft:
         curves=curves,
         features=features,
         sizes=_sizes(sample, outcomes, range_),
-        unused=unused,
+        beside=beside,
+        unused=[n for n in unused if n not in {b.sample.source.name for b in beside}],
     )
 
 
@@ -245,73 +250,6 @@ def _own_times(
             outcome.notes.append(f"its time is in the column {moment.column}")
             return column.times(moment.unit)
     return None
-
-
-def _features(
-    columns: dict[str, Column], ids: Ids, outcomes: list[Outcome]
-) -> list[Proposal]:
-    labels = {outcome.column: outcome for outcome in outcomes if outcome.column}
-    owners: dict[str, Column] = {
-        kind: columns[ids.others[kind]]
-        for kind in ("item", "user")
-        if kind in ids.others and kind not in ids.weak
-    }
-    proposals: list[Proposal] = []
-    lists: list[Column] = []
-    for name, column in columns.items():
-        if name in labels or _is_truth(name, outcomes):
-            continue
-        why = _left_out(name, column, ids, outcomes)
-        if why is not None:
-            proposals.append(
-                Proposal(name=name, columns=[name], definition=None, note=why)
-            )
-        elif column.lists is not None:
-            lists.append(column)
-        else:
-            taken = [proposal.name for proposal in proposals]
-            proposals.append(propose(column, owners, taken))
-    scalars = {
-        p.name: columns[p.columns[0]]
-        for p in proposals
-        if p.definition and p.definition["kind"] == "categorical"
-    }
-    taken = [proposal.name for proposal in proposals]
-    sequences = propose_sequences(lists, scalars, taken)
-    used = {name for sequence in sequences for name in sequence.columns}
-    for column in lists:
-        if column.name not in used:
-            taken = [proposal.name for proposal in (*proposals, *sequences)]
-            proposals.append(propose(column, owners, taken))
-    return [*proposals, *sequences]
-
-
-def _left_out(
-    name: str, column: Column, ids: Ids, outcomes: list[Outcome]
-) -> str | None:
-    if ids.time is not None and ids.time.column == name:
-        return "the impression's time"
-    if name == ids.event:
-        return "the impression's own id"
-    if not column.usable or name in ids.others.values():
-        return None
-    for outcome in outcomes:
-        why = leak(column, outcome.values)
-        if why is not None:
-            return f"it gives the label {outcome.name} away: {why}"
-    if any(moment.column == name for moment in ids.moments):
-        return "a moment; as a feature log the time since then"
-    return None
-
-
-def _is_truth(name: str, outcomes: list[Outcome]) -> bool:
-    """Whether a column holds the true probability of a label (synthetic logs)."""
-    words = words_of(name)
-    for outcome in outcomes:
-        if words[-1:] == ["truth"] and "_".join(words[:-1]) == outcome.name:
-            outcome.truth = name
-            return True
-    return False
 
 
 def _sizes(sample: Sample, outcomes: list[Outcome], range_: TimeRange | None) -> Sizes:

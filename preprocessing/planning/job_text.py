@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from configs.data import ROW_NUMBER
 from preprocessing.planning.delays import DelayCurve
 from preprocessing.planning.draft import Draft
+from preprocessing.planning.job_data import data_section, moment_section
 from preprocessing.planning.job_sections import (
     label_comments,
     label_section,
@@ -18,9 +17,9 @@ from preprocessing.planning.job_sections import (
     split_comments,
     training_comments,
 )
-from preprocessing.planning.outcomes import Outcome
-from preprocessing.planning.proposals import seen_often
+from preprocessing.planning.proposals import Proposal, seen_often
 from preprocessing.planning.sizes import moment_text
+from preprocessing.planning.yaml_lines import Piece, flow
 
 __all__ = ["JobText", "write_job"]
 
@@ -76,7 +75,7 @@ def write_job(
     text = JobText()
     for part in (
         _head(draft, name, command, remark),
-        _data(draft, work),
+        data_section(draft, work),
         _features(draft),
         _ids(draft),
         _labels(draft),
@@ -94,18 +93,6 @@ def write_job(
         text.line()
     text.lines.pop()
     return text
-
-
-Piece = tuple[str, int, str]
-"""`line`, `comment` or `question`; the indentation; the text."""
-
-
-def flow(value: Any) -> str:
-    """Writes a value as YAML in one line."""
-    text = yaml.safe_dump(
-        value, default_flow_style=True, sort_keys=False, width=10**9, allow_unicode=True
-    )
-    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _head(draft: Draft, name: str, command: str, remark: str | None) -> Iterator[Piece]:
@@ -126,68 +113,6 @@ def _head(draft: Draft, name: str, command: str, remark: str | None) -> Iterator
     yield "line", 0, f"name: {name}"
 
 
-def _data(draft: Draft, work: str) -> Iterator[Piece]:
-    yield "line", 0, "data:"
-    impressions: dict[str, Any] = {"path": draft.sample.source.pattern}
-    if draft.sample.source.format is not None:
-        impressions["format"] = draft.sample.source.format
-    if draft.renamed is not None:
-        yield (
-            "question",
-            2,
-            "the files have no header line, so the columns were named here by what they"
-            " hold, in order (I: numbers, C: other values): what are their names?",
-        )
-        impressions["columns"] = draft.renamed
-    yield "line", 2, f"impressions: {flow(impressions)}"
-    logs = [outcome for outcome in draft.outcomes if outcome.log is not None]
-    if logs:
-        yield "line", 2, "events:"
-    for outcome in logs:
-        yield from _event_log(outcome)
-    for name in draft.unused:
-        yield (
-            "question",
-            2,
-            f"the log {name!r} is not used: no column of it names impressions (or"
-            " clicks), or it has no time. Is it a table of users or items?",
-        )
-    for key in ("examples", "run", "models"):
-        yield "line", 2, f"{key}: {flow(f'{work}/{key}')}"
-
-
-def _event_log(outcome: Outcome) -> Iterator[Piece]:
-    log = outcome.log
-    if log is None:
-        return
-    answered = "an impression" if log.joins == "impression" else f"a {log.joins}"
-    yield (
-        "comment",
-        4,
-        f"{log.matched:.1%} of the sampled {outcome.name} events name {answered} of the"
-        " sample",
-    )
-    if log.matched < 0.8:
-        yield (
-            "question",
-            4,
-            f"do the other {1 - log.matched:.1%} of the {outcome.name} events answer"
-            " impressions that are not in the logs, or only not in the sample?",
-        )
-    section: dict[str, Any] = {"path": log.sample.source.pattern}
-    if log.sample.source.format is not None:
-        section["format"] = log.sample.source.format
-    section |= {"event": log.event, "key": log.key}
-    if log.joins != "impression":
-        section["joins"] = log.joins
-    section["time"] = _moment(log.time.column, log.time.unit)
-    yield "line", 4, f"{outcome.name}: {flow(section)}"
-
-
-def _moment(column: str, unit: str) -> Any:
-    return column if unit == "ms" else {"column": column, "unit": unit}
-
-
 def _features(draft: Draft) -> Iterator[Piece]:
     if not draft.sample.complete:
         yield (
@@ -200,20 +125,7 @@ def _features(draft: Draft) -> Iterator[Piece]:
     for feature in draft.features:
         if feature.definition is None:
             continue
-        note = feature.note
-        vocabulary = feature.definition.get("embedding", {}).get("vocabulary", {})
-        if vocabulary.get("min_count"):
-            share = (
-                seen_often(draft.columns[feature.columns[0]], vocabulary["min_count"])
-                if feature.definition["kind"] == "categorical"
-                else None
-            )
-            if share is not None:
-                note += (
-                    f"; {share:.1%} of the rows have one that is there"
-                    f" {vocabulary['min_count']} times or more"
-                )
-        yield "comment", 2, note
+        yield "comment", 2, feature.note + _kept_values(draft, feature)
         if feature.question is not None:
             yield "question", 2, f"{feature.name}: {feature.question}"
         yield from _feature(feature.name, feature.definition)
@@ -230,6 +142,17 @@ def _features(draft: Draft) -> Iterator[Piece]:
         yield "comment", 2, "Left out:"
     for feature in left_out:
         yield "comment", 4, f"{feature.name}: {feature.note}"
+
+
+def _kept_values(draft: Draft, feature: Proposal) -> str:
+    """Says how many rows have a value that gets a row of the table."""
+    definition = feature.definition or {}
+    vocabulary = definition.get("embedding", {}).get("vocabulary", {})
+    count = vocabulary.get("min_count")
+    if count is None or definition["kind"] != "categorical" or feature.source:
+        return ""
+    share = seen_often(draft.columns[feature.columns[0]], count)
+    return f"; {share:.1%} of the rows have one that is there {count} times or more"
 
 
 def _feature(name: str, definition: dict[str, Any]) -> Iterator[Piece]:
@@ -294,7 +217,11 @@ def _ids(draft: Draft) -> Iterator[Piece]:
         yield "question", 0, "which column is the user? GAUC and UIM need it."
     yield "line", 0, "ids:"
     yield "line", 2, f"event: {ids.event}"
-    time = ROW_NUMBER if ids.time is None else _moment(ids.time.column, ids.time.unit)
+    time = (
+        ROW_NUMBER
+        if ids.time is None
+        else moment_section(ids.time.column, ids.time.unit)
+    )
     yield "line", 2, f"time: {flow(time)}"
     for kind, column in ids.others.items():
         yield "line", 2, f"{kind}: {flow(column)}"

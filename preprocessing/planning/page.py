@@ -126,7 +126,10 @@ def _over_time(draft: Draft) -> str:
     edges = np.linspace(times.min(), times.max() + 1, _MOMENTS + 1)
     place = np.clip(np.digitize(times, edges) - 1, 0, _MOMENTS - 1)
     rows = np.bincount(place, minlength=_MOMENTS)
-    names = [moment_text(int(edge) // 60_000 * 60_000)[5:16] for edge in edges[:-1]]
+    names = [
+        moment_text(round(edge / 60_000) * 60_000)[5:16].replace("T", " ")
+        for edge in edges[:-1]
+    ]
     cards = [
         card(
             "Rows",
@@ -144,11 +147,12 @@ def _over_time(draft: Draft) -> str:
 
 
 def _features(draft: Draft) -> Iterator[str]:
-    label = draft.outcomes[0].values
     for feature in draft.features:
-        if feature.definition is None:
+        if feature.definition is None or not feature.columns:
             continue
-        column = draft.columns[feature.columns[0]]
+        column = feature.source or draft.columns[feature.columns[0]]
+        # Rows of other logs are no impressions: they have no label.
+        label = draft.outcomes[0].values if feature.source is None else None
         kind = feature.definition["kind"]
         if column.lists is not None:
             plot = _lengths(column, label)
@@ -160,8 +164,12 @@ def _features(draft: Draft) -> Iterator[str]:
         yield card(feature.name, f"{kind}, {group}: {feature.note}", plot)
 
 
-def _top_values(column: Column, label: Floats) -> str:
+def _top_values(column: Column, label: Floats | None) -> str:
     order = np.argsort(-column.counts, kind="stable")[:_TOP_VALUES]
+    if column.numbers is not None and len(column.values) <= _TOP_VALUES + 5:
+        # Hours, levels and the like: in their own order.
+        number = {n: float(column.values[n]) for n in range(len(column.values))}
+        order = np.array(sorted(number, key=lambda n: number[n]), np.int64)
     position = np.full(len(column.values), len(order))
     position[order] = np.arange(len(order))
     codes = column.codes
@@ -170,7 +178,7 @@ def _top_values(column: Column, label: Floats) -> str:
     return _share_and_rate(names, place, label)
 
 
-def _histogram(numbers: Floats, label: Floats) -> str:
+def _histogram(numbers: Floats, label: Floats | None) -> str:
     known = ~np.isnan(numbers)
     low, high = np.quantile(numbers[known], [0.005, 0.995])
     heavy = low >= 0 and high > 20 * max(float(np.median(numbers[known])), 1e-9)
@@ -185,7 +193,7 @@ def _histogram(numbers: Floats, label: Floats) -> str:
     )
 
 
-def _lengths(column: Column, label: Floats) -> str:
+def _lengths(column: Column, label: Floats | None) -> str:
     lengths = (
         column.lists.lengths if column.lists is not None else np.zeros(0, np.int64)
     )
@@ -198,13 +206,16 @@ def _lengths(column: Column, label: Floats) -> str:
 
 
 def _share_and_rate(
-    names: list[str], place: npt.NDArray[np.int64], label: Floats
+    names: list[str], place: npt.NDArray[np.int64], label: Floats | None
 ) -> str:
     rows = np.bincount(place, minlength=len(names))
-    ones = np.bincount(place, weights=label, minlength=len(names))
     filled = [n for n in range(len(names)) if rows[n]]
+    dots = None
+    if label is not None:
+        ones = np.bincount(place, weights=label, minlength=len(names))
+        dots = ("rate", [float(ones[n] / rows[n]) for n in filled])
     return bars(
         [names[n] for n in filled],
         [("share of rows", [float(rows[n] / len(place)) for n in filled])],
-        ("rate", [float(ones[n] / rows[n]) for n in filled]),
+        dots,
     )

@@ -39,6 +39,7 @@ class Proposal:
         note: one line: what was found, or why it is left out.
         question: what the user should check, or None.
         unsure: whether its kind is guessed from values alone.
+        source: the column of another log that it reads, None for the impressions'.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Proposal:
     note: str
     question: str | None = None
     unsure: bool = False
+    source: Column | None = None
 
     @property
     def kept(self) -> bool:

@@ -47,7 +47,9 @@ def find_sources(paths: Sequence[str], format: Format | None = None) -> list[Sou
     for path in dict.fromkeys(p for given in paths for p in _expand(given, format)):
         groups.setdefault(_name_of(path), []).append(path)
     sources = []
-    for (name, _), found in groups.items():
+    alike = [name for name, _ in groups]
+    for (name, ending), found in groups.items():
+        name = name if alike.count(name) == 1 else f"{name}{ending}"
         pattern = _pattern(sorted(found))
         section = LogFiles(path=pattern, format=format)
         files = tuple(find_files(name, section, f"the log {name!r}"))
