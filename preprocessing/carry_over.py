@@ -88,8 +88,12 @@ def write_carry_over(day: Day, contract: dict[str, Any]) -> str:
     return sha256_of(root / _INDEX_FILE)
 
 
-def read_carry_over(folder: Path, contract: dict[str, Any]) -> str:
+def read_carry_over(folder: Path, contract: dict[str, Any] | None = None) -> str:
     """Checks a carry-over; returns its digest.
+
+    Args:
+        folder: of the carry-over.
+        contract: what it must have in common with the day after, None for nothing.
 
     Raises:
         DataError: if it is absent, damaged, or of another job.
@@ -102,7 +106,8 @@ def read_carry_over(folder: Path, contract: dict[str, Any]) -> str:
             " (preprocessing.daily.keep_carry_overs) or is damaged. Make the days again"
             " from one that has a carry-over, or from the first one"
         ) from error
-    changed = [key for key in contract if record["contract"].get(key) != contract[key]]
+    found = record["contract"]
+    changed = [key for key, value in (contract or {}).items() if found[key] != value]
     if changed:
         raise DataError(
             f"{folder} was left by another job ({', '.join(changed)} differ): what is"

@@ -11,13 +11,15 @@ from configs.manifest import (
     read_manifest,
     read_statistics,
 )
+from preprocessing.carry_over import CARRY_OVER, read_carry_over
 from preprocessing.tfrecord import read_records
 
 __all__ = ["check_examples"]
 
 
 def check_examples(folder: str | Path) -> Manifest:
-    """Verifies the manifest, sizes, checksums and record counts of an example set.
+    """Verifies the manifest, sizes, checksums and record counts of an example set, and
+    what a daily run left to the day after.
 
     Raises:
         DataError: naming the first thing that is not as the manifest says.
@@ -40,6 +42,13 @@ def check_examples(folder: str | Path) -> Manifest:
             )
     if manifest.golden_rows:
         _check_golden(Path(folder), manifest.golden_rows)
+    carried = Path(folder) / CARRY_OVER
+    # Of older days it was removed (preprocessing.daily.keep_carry_overs).
+    if carried.exists() and read_carry_over(carried) != manifest.carry_over:
+        raise DataError(
+            f"{carried} is not the one that the manifest names: it was changed. Make"
+            " that day again (--days, --overwrite)"
+        )
     return manifest
 
 

@@ -5,9 +5,10 @@ import logging
 import os
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 from configs.command import add_job_arguments, job_from, run_command
-from configs.days import days_in, parse_days
+from configs.days import days_in, local_sets, merge_manifests, parse_days
 from configs.errors import DataError
 
 __all__ = ["main"]
@@ -106,7 +107,7 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "check", help="verify sizes, checksums and record counts of an example set"
     )
     parser.add_argument(
-        "examples", metavar="EXAMPLES", help="folder of the example set"
+        "examples", metavar="EXAMPLES", help="folder of the example set, or of days"
     )
     parser.set_defaults(run=_check)
 
@@ -187,9 +188,12 @@ def _run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from preprocessing.check import check_examples
 
-    manifest = check_examples(arguments.examples)
-    rows = sum(split.rows for split in manifest.splits.values())
-    print(f"{arguments.examples} is whole: {rows:,} examples")
+    manifests = {}
+    for folder in local_sets(arguments.examples):
+        manifests[Path(folder).name] = manifest = check_examples(folder)
+        rows = sum(split.rows for split in manifest.splits.values())
+        print(f"{folder} is whole: {rows:,} examples")
+    merge_manifests(manifests, arguments.examples)  # raises if they do not fit
     return 0
 
 

@@ -65,7 +65,7 @@ def check_share(
 
     Args:
         logs: names of the logs.
-        counters: with `<log>.read`.
+        counters: with `<log>.read`, and `<log>.carried_in` of a daily run.
         dead: by `dead_name`.
         max_share: of a log's records.
         kept_in: folder where the letters can be looked at.
@@ -74,7 +74,7 @@ def check_share(
         DataError: if there are, with the reasons and an example of each.
     """
     for log in logs:
-        read = counters[f"{log}.read"]
+        read = counters[f"{log}.read"] + counters[f"{log}.carried_in"]
         own = {name: n for name, n in dead.items() if name.rpartition(".")[0] == log}
         total = sum(own.values())
         if read and total > max_share * read:

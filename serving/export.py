@@ -13,12 +13,11 @@ from typing import Any
 import tensorflow as tf
 
 from configs.contract import check_same_contract, data_contract
-from configs.days import local_sets
 from configs.errors import EXIT_CODE, DataError, ExportError
 from configs.job import Job
 from configs.manifest import read_manifest
 from configs.publishing import publish_folder
-from serving.export_golden import golden_rows
+from serving.export_golden import golden_rows, golden_set
 from serving.export_signature import weights_by_name
 from serving.export_version import write_version
 from serving.specification import EXTRA, specification_of
@@ -116,16 +115,8 @@ def export_model(
     return Exported(folder=target, report=report)
 
 
-def _golden_set(job: Job) -> str:
-    """Returns the example set with the golden rows: of several days the last one that
-    has any."""
-    folders = local_sets(job.data.examples, job.data.days)
-    filled = [f for f in folders if len(folders) == 1 or read_manifest(f).golden_rows]
-    return (filled or folders)[-1]
-
-
 def _checked_golden_rows(job: Job) -> list[dict[str, Any]]:
-    examples = _golden_set(job)
+    examples = golden_set(job)
     manifest = read_manifest(examples)
     check_same_contract(
         manifest.contract,
@@ -156,7 +147,7 @@ def _verify(
         command += ["--run", job.data.run, "--checkpoint", checkpoint]
         command += ["--tolerance", repr(job.export.tolerance)]
         command += ["--report", str(report)]
-        command += ["--examples", _golden_set(job)] if compare else []
+        command += ["--examples", golden_set(job)] if compare else []
         try:
             done = subprocess.run(  # noqa: S603 (our own module)
                 command,

@@ -6,12 +6,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from configs.days import local_sets
 from configs.errors import DataError
-from configs.manifest import GOLDEN_EXAMPLES, GOLDEN_ROWS
+from configs.job import Job
+from configs.manifest import GOLDEN_EXAMPLES, GOLDEN_ROWS, read_manifest
 from serving.specification import Specification
 from serving.values import Arrays, columns_of_rows, pack_columns
 
-__all__ = ["golden_arrays", "golden_examples", "golden_rows"]
+__all__ = ["golden_arrays", "golden_examples", "golden_rows", "golden_set"]
 
 
 def golden_rows(examples: str | Path) -> list[dict[str, Any]]:
@@ -29,6 +31,14 @@ def golden_rows(examples: str | Path) -> list[dict[str, Any]]:
             f"{path} cannot be read: {error}. Run preprocessing again"
         ) from error
     return rows
+
+
+def golden_set(job: Job) -> str:
+    """Returns the example set with the golden rows of a job: of several days the last
+    one that has any."""
+    folders = local_sets(job.data.examples, job.data.days)
+    filled = [f for f in folders if len(folders) == 1 or read_manifest(f).golden_rows]
+    return (filled or folders)[-1]
 
 
 def golden_arrays(specification: Specification, rows: list[dict[str, Any]]) -> Arrays:

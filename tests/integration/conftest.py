@@ -7,6 +7,7 @@ import pytest
 
 from configs.job import Job
 from serving import export_verify
+from serving.export_golden import golden_set
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def verified_here(monkeypatch: pytest.MonkeyPatch) -> None:
             folder,
             run=job.data.run,
             checkpoint=checkpoint,
-            examples=job.data.examples if compare else None,
+            examples=golden_set(job) if compare else None,
             tolerance=job.export.tolerance,
         )
 
