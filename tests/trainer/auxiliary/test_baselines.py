@@ -287,7 +287,16 @@ def test_features_that_share_a_table_are_one_field() -> None:
     assert found == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", list(OPTIONS))
+QUICK = ("dmr", "cl4ctr_alignment", "cl4ctr_uniformity")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name in OPTIONS
+    ],
+)
 def test_gradient_is_the_slope(
     name: str, tasks: Tasks, batch: dict[str, tf.Tensor]
 ) -> None:
