@@ -238,3 +238,9 @@ def test_replicas_with_dropout_and_auxiliary_tasks(project_root: Path) -> None:
         "model.auxiliary=[{name: uim}, {name: nip}]",
     ]
     run_replicas(project_root, overrides, [7, 12], on=True)
+
+
+@pytest.mark.slow
+def test_replicas_with_a_table_of_an_auxiliary_task(project_root: Path) -> None:
+    """They draw the same negatives, and each takes its own rows."""
+    run_replicas(project_root, ["model.auxiliary=[{name: dmr}]"], [7], on=False)

@@ -17,7 +17,13 @@ import tensorflow as tf
 
 from configs.job import Job
 from configs.layout import layout_of
-from tests.trainer.model_jobs import random_batch, small_job, statistics, vocabularies
+from tests.trainer.model_jobs import (
+    even_job,
+    random_batch,
+    small_job,
+    statistics,
+    vocabularies,
+)
 from trainer.cluster import ALONE, cluster_from
 from trainer.collectives import gather_all
 from trainer.devices import prepare_devices
@@ -31,9 +37,19 @@ CUTS = {1: [0, 19], 2: [0, 12, 19], 3: [0, 8, 8, 19]}
 """Where the shares begin: of different lengths, and one of three is empty."""
 WIDTH = 4
 HEAD = "two_logits"
+BACKBONE = "{name: dcn_v2, hidden: [6], cross_layers: 1}"
+AUXILIARY = (
+    "{name: uim}",
+    "{name: nip, max_negatives: 3}",
+    "{name: dmr, negatives: 5, weight: 1.0, targets: shared}",
+    "{name: deepmcp_matching, hidden: [5]}",
+    "{name: deepmcp_correlation, hidden: [5], weight: 1.0}",
+    "{name: cl4ctr_contrastive, layers: 1, feed_forward: 6}",
+    "{name: cl4ctr_alignment, weight: 1.0}",
+    "{name: cl4ctr_uniformity, weight: 1.0}",
+)
 MODEL = (
-    "model.backbone={name: dcn_v2, hidden: [6], cross_layers: 1}",
-    "model.auxiliary=[{name: uim}, {name: nip, max_negatives: 3}]",
+    f"model.auxiliary=[{', '.join(AUXILIARY)}]",
     "model.tasks={click: {}, conversion: {given: click, losses: [{name: focal}]}}",
 )
 
@@ -153,7 +169,9 @@ def main(output: str, devices: int) -> None:
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     chosen = {0: "multi_worker", 1: "single"}.get(devices, "mirrored")
     count = devices if chosen == "mirrored" else 0
-    job = small_job(
+    job = even_job(
+        BACKBONE,
+        WIDTH,
         *MODEL,
         f"training.strategy={chosen}",
         f"training.logical_devices={count}",
