@@ -13,7 +13,7 @@ class DriftLimits(Section):
     rows: NonNegativeFloat | None = None
     """Of the number of impressions read, relative: 0.5 is half more, or half less."""
     label_rate: NonNegativeFloat | None = None
-    """Of a label's rate, relative."""
+    """Of a label's rate, relative; two standard errors are taken off."""
     dead: NonNegativeFloat | None = None
     """Of the share of a log's records that are dead letters, absolute."""
     missing: NonNegativeFloat | None = None

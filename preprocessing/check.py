@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from configs.distributions import read_distributions
 from configs.errors import DataError
 from configs.manifest import (
     GOLDEN_EXAMPLES,
@@ -26,6 +27,7 @@ def check_examples(folder: str | Path) -> Manifest:
     """
     manifest = read_manifest(folder)
     read_statistics(folder)
+    read_distributions(folder)
     for name, split in manifest.splits.items():
         check_shards(folder, split, deep=True)
         for shard in split.shards:

@@ -1,7 +1,10 @@
 """The command `python -m preprocessing compare`."""
 
 import argparse
+import json
+from dataclasses import asdict
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +12,7 @@ from configs.errors import JobError
 
 if TYPE_CHECKING:
     from configs.drift import Drift
+    from preprocessing.comparison.compare import Comparison
     from preprocessing.comparison.example_sets import ExampleSet
 
 __all__ = ["EXIT_DRIFT", "add_compare"]
@@ -45,6 +49,7 @@ def add_compare(commands: Any) -> None:
             " new_values, psi, jensen_shannon",
         )
     parser.add_argument("--html", metavar="FILE", help="write a page with plots too")
+    parser.add_argument("--json", metavar="FILE", help="write all figures too")
     parser.set_defaults(run=_compare)
 
 
@@ -53,10 +58,12 @@ def _compare(arguments: argparse.Namespace) -> int:
     from preprocessing.comparison.example_sets import find_sets
     from preprocessing.comparison.page import write_page
     from preprocessing.comparison.text import report
+    from preprocessing.comparison.value_names import value_names
 
     sets = find_sets(arguments.sets)
     drift = _limits(arguments, sets[-1])
-    found = [compare(a, b, drift) for a, b in pairwise(sets)]
+    names = value_names(sets)
+    found = [compare(a, b, drift, names) for a, b in pairwise(sets)]
     print(report(found))
     if arguments.html:
         title = f"{sets[-1].name} against {sets[0].name}"
@@ -64,7 +71,21 @@ def _compare(arguments: argparse.Namespace) -> int:
             title = f"{sets[0].name} to {sets[-1].name}, each against the one before"
         Path(arguments.html).write_text(write_page(found, title), encoding="utf-8")
         print(f"wrote {arguments.html}")
+    if arguments.json:
+        records = [_record(comparison) for comparison in found]
+        text = json.dumps(records, indent=1, allow_nan=False)
+        Path(arguments.json).write_text(text + "\n", encoding="utf-8")
+        print(f"wrote {arguments.json}")
     return EXIT_DRIFT if any(c.level == "fail" for c in found) else 0
+
+
+def _record(found: "Comparison") -> dict[str, Any]:
+    """Returns a comparison for JSON, which knows no infinite change (from 0)."""
+    figures = [asdict(difference) for difference in found.differences]
+    for figure in figures:
+        figure["size"] = figure["size"] if isfinite(figure["size"]) else None
+    record = {"before": found.before, "after": found.after, "level": found.level}
+    return record | {"notes": found.notes, "differences": figures}
 
 
 def _limits(arguments: argparse.Namespace, last: "ExampleSet") -> "Drift":

@@ -1,5 +1,6 @@
 """Every difference of two example sets, and whether it is beyond a limit."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,10 +21,7 @@ from preprocessing.comparison.distances import (
 )
 from preprocessing.comparison.example_sets import ExampleSet
 
-__all__ = ["MISSING_FINGERPRINT", "Comparison", "Difference", "InputDrift", "compare"]
-
-MISSING_FINGERPRINT = 1936946117179621456
-"""Fingerprint of the empty text, which missing values have."""
+__all__ = ["Comparison", "Difference", "InputDrift", "compare"]
 
 Level = Literal["", "warn", "fail"]
 
@@ -68,14 +66,14 @@ class Comparison:
         before: name of the earlier.
         after: name of the later.
         differences: all figures, in order.
-        inputs: how each input changed.
+        inputs: how each input changed, by name.
         notes: what could not be compared.
     """
 
     before: str
     after: str
     differences: list[Difference] = field(default_factory=list)
-    inputs: list[InputDrift] = field(default_factory=list)
+    inputs: dict[str, InputDrift] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -85,12 +83,24 @@ class Comparison:
         return "fail" if "fail" in levels else "warn" if "warn" in levels else ""
 
 
-def compare(before: ExampleSet, after: ExampleSet, drift: Drift) -> Comparison:
-    """Compares two example sets."""
+def compare(
+    before: ExampleSet,
+    after: ExampleSet,
+    drift: Drift,
+    names: dict[int, str] | None = None,
+) -> Comparison:
+    """Compares two example sets.
+
+    Args:
+        before: the earlier.
+        after: the later.
+        drift: the limits.
+        names: texts of values, by fingerprint, as far as they are known.
+    """
     found = Comparison(before.name, after.name)
     figures = [*_counts(before, after), *_labels(before, after)]
     for name in _shared(before.categorical, after.categorical, found):
-        figures += _categorical(found, name, before, after)
+        figures += _categorical(found, name, before, after, names or {})
     numeric = list(before.statistics.numeric), list(after.statistics.numeric)
     for name in _shared(*numeric, found):
         figures += _numeric(found, name, before, after)
@@ -127,6 +137,10 @@ def _relative(before: float, after: float) -> float:
     return abs(after - before) / before if before > 0 else float("inf")
 
 
+def _of_shares(what: str, measure: str, shares: list[float]) -> Difference:
+    return Difference(what, measure, shares[0], shares[1], abs(shares[1] - shares[0]))
+
+
 def _counts(before: ExampleSet, after: ExampleSet) -> Iterator[Difference]:
     one, other = before.manifest, after.manifest
     logs = sorted({n for n in one.counters | other.counters if n.endswith(".read")})
@@ -144,9 +158,7 @@ def _counts(before: ExampleSet, after: ExampleSet) -> Iterator[Difference]:
                 if key.rpartition(".")[0] == log
             )
             shares.append(dead / max(rows, 1))
-        yield Difference(
-            f"{log} dead", "dead", shares[0], shares[1], abs(shares[1] - shares[0])
-        )
+        yield _of_shares(f"{log} dead", "dead", shares)
     for split in other.splits:
         a = one.splits[split].rows if split in one.splits else 0
         b = other.splits[split].rows
@@ -158,7 +170,16 @@ def _labels(before: ExampleSet, after: ExampleSet) -> Iterator[Difference]:
     for name in other:
         if name in one:
             a, b = one[name], other[name]
-            yield Difference(f"label {name}", "label_rate", a, b, _relative(a, b))
+            change = max(abs(b - a) - 2.0 * _error(before, after, a, b), 0.0)
+            size = change / a if a > 0 else float("inf") if change else 0.0
+            yield Difference(f"label {name}", "label_rate", a, b, size)
+
+
+def _error(before: ExampleSet, after: ExampleSet, a: float, b: float) -> float:
+    """Returns the standard error of the difference of two rates of one truth."""
+    rows = [max(part.training_rows, 1.0) for part in (before, after)]
+    rate = (a * rows[0] + b * rows[1]) / sum(rows)
+    return math.sqrt(rate * (1.0 - rate) * (1.0 / rows[0] + 1.0 / rows[1]))
 
 
 def _shared(one: list[str], other: list[str], found: Comparison) -> list[str]:
@@ -169,24 +190,21 @@ def _shared(one: list[str], other: list[str], found: Comparison) -> list[str]:
 
 
 def _categorical(
-    found: Comparison, name: str, before: ExampleSet, after: ExampleSet
+    found: Comparison,
+    name: str,
+    before: ExampleSet,
+    after: ExampleSet,
+    names: dict[int, str],
 ) -> Iterator[Difference]:
     one, other = before.counts(name), after.counts(name)
-    cells = categorical_cells(one, other, MISSING_FINGERPRINT)
-    known = [len(set(counts) - {MISSING_FINGERPRINT}) for counts in (one, other)]
-    found.inputs.append(InputDrift(name, cells, (known[0], known[1])))
+    cells = categorical_cells(one, other, names)
+    distinct = len(one.values), len(other.values)
+    found.inputs[name] = InputDrift(name, cells, distinct)
     if _is_scalar(name, after):
-        shares = [
-            counts.get(MISSING_FINGERPRINT, 0.0) / max(sum(counts.values()), 1e-300)
-            for counts in (one, other)
-        ]
-        yield Difference(
-            name, "missing", shares[0], shares[1], abs(shares[1] - shares[0])
-        )
-    present = {v: w for v, w in other.items() if v != MISSING_FINGERPRINT}
-    fresh = sum(weight for value, weight in present.items() if value not in one)
-    share = fresh / sum(present.values()) if present else 0.0
-    yield Difference(name, "new_values", None, share, share)
+        shares = [one.missing_share, other.missing_share]
+        yield _of_shares(name, "missing", shares)
+    fresh = other.share_new_to(one)
+    yield Difference(name, "new_values", None, fresh, fresh)
     yield from _distances(name, cells)
 
 
@@ -198,7 +216,7 @@ def _numeric(
         part.missing_weight / max(part.weight + part.missing_weight, 1e-300)
         for part in (one, other)
     ]
-    yield Difference(name, "missing", shares[0], shares[1], abs(shares[1] - shares[0]))
+    yield _of_shares(name, "missing", shares)
     yield Difference(name, "mean", one.mean, other.mean, abs(other.mean - one.mean))
     histograms = []
     for part in (before, after):
@@ -216,7 +234,7 @@ def _numeric(
         (one.missing_weight, other.missing_weight),
         {n: f"{bin_edges(n)[0]:.3g}" for h in histograms for n in h.bins},
     )
-    found.inputs.append(InputDrift(name, cells))
+    found.inputs[name] = InputDrift(name, cells)
     yield from _distances(name, cells)
 
 

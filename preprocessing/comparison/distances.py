@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 __all__ = [
     "Cells",
+    "Counts",
     "Floats",
     "Integers",
     "categorical_cells",
@@ -24,6 +25,42 @@ _NUMERIC_CELLS = 20
 
 
 @dataclass(frozen=True)
+class Counts:
+    """The values of a categorical input.
+
+    Attributes:
+        values: fingerprints, rising, [n]; the missing value is not among them.
+        weights: of the values, [n].
+        missing: weight of the missing value.
+    """
+
+    values: Integers
+    weights: Floats
+    missing: float
+
+    @property
+    def missing_share(self) -> float:
+        """Share of the weight that is missing."""
+        total = float(self.weights.sum()) + self.missing
+        return self.missing / total if total > 0 else 0.0
+
+    def of(self, values: Integers) -> Floats:
+        """Returns the weights of some values, 0 where they do not occur."""
+        if not len(self.values):
+            return np.zeros(len(values))
+        places = np.searchsorted(self.values, values)
+        places = np.minimum(places, len(self.values) - 1)
+        return np.where(self.values[places] == values, self.weights[places], 0.0)
+
+    def share_new_to(self, before: "Counts") -> float:
+        """Returns the share of the weight whose values do not occur in an earlier
+        set."""
+        total = float(self.weights.sum())
+        known = np.isin(self.values, before.values, assume_unique=True)
+        return float(self.weights[~known].sum()) / total if total > 0 else 0.0
+
+
+@dataclass(frozen=True)
 class Cells:
     """Two distributions over the same cells.
 
@@ -36,6 +73,14 @@ class Cells:
     names: list[str]
     before: Floats
     after: Floats
+
+    def largest_changes(self, count: int) -> list[tuple[str, float, float]]:
+        """Returns name and both shares of the cells whose shares differ most."""
+        sums = (max(float(w.sum()), 1e-300) for w in (self.before, self.after))
+        a, b = (w / s for w, s in zip((self.before, self.after), sums, strict=True))
+        order = np.argsort(-np.abs(b - a), kind="stable")[:count]
+        found = [(self.names[n], float(a[n]), float(b[n])) for n in order]
+        return [change for change in found if change[1] != change[2]]
 
 
 def psi(cells: Cells) -> float:
@@ -73,36 +118,34 @@ def jensen_shannon(cells: Cells) -> float:
     return max(total, 0.0)
 
 
-def categorical_cells(
-    before: dict[int, float], after: dict[int, float], missing: int
-) -> Cells:
+def categorical_cells(before: Counts, after: Counts, names: dict[int, str]) -> Cells:
     """Returns a cell for each of the 50 most frequent values of either set, one for all
     others, and one for missing values.
 
     Args:
-        before: weights by fingerprint.
-        after: the same of the later set.
-        missing: fingerprint of the missing value.
+        before: counts of the earlier set.
+        after: counts of the later one.
+        names: texts of values, by fingerprint, as far as they are known.
     """
-    top: dict[int, None] = {}
-    for counts in (before, after):
-        known = [value for value in counts if value != missing]
-        known.sort(key=lambda value: (-counts[value], value))
-        top.update(dict.fromkeys(known[:_TOP_VALUES]))
+    tops = [
+        counts.values[np.argsort(-counts.weights, kind="stable")[:_TOP_VALUES]]
+        for counts in (before, after)
+    ]
+    top = list(dict.fromkeys(np.concatenate(tops).tolist()))
     weights = []
     for counts in (before, after):
-        found = [counts.get(value, 0.0) for value in top]
-        absent = counts.get(missing, 0.0)
-        others = max(sum(counts.values()) - sum(found) - absent, 0.0)
-        weights.append(np.array([*found, others, absent]))
-    return Cells([*(f"{v:016x}" for v in top), "others", "missing"], *weights)
+        found = counts.of(np.array(top, np.int64))
+        others = max(float(counts.weights.sum() - found.sum()), 0.0)
+        weights.append(np.append(found, [others, counts.missing]))
+    called = [names.get(value, f"#{value:016x}") for value in top]
+    return Cells([*called, "others", "missing"], *weights)
 
 
 def numeric_cells(
     before: tuple[Integers, Floats],
     after: tuple[Integers, Floats],
     missing: tuple[float, float],
-    name_of: "dict[int, str]",
+    name_of: dict[int, str],
 ) -> Cells:
     """Returns cells of neighboring bins that hold a twentieth of the earlier set each,
     as far as bins allow, and one for missing values.

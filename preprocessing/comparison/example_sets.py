@@ -21,8 +21,12 @@ from configs.manifest import (
     read_manifest,
     read_statistics,
 )
+from preprocessing.comparison.distances import Counts
 
-__all__ = ["ExampleSet", "find_sets"]
+__all__ = ["MISSING_FINGERPRINT", "ExampleSet", "find_sets"]
+
+MISSING_FINGERPRINT = 1936946117179621456
+"""Fingerprint of the empty text, which missing values have."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ class ExampleSet:
             for path in root.rglob("*.parquet")
         )
 
-    def counts(self, name: str) -> dict[int, float]:
-        """Returns the weight of each value of an input, by fingerprint."""
+    def counts(self, name: str) -> Counts:
+        """Returns the values of an input."""
         path = self.folder / counts_file(name)
         try:
             table = pq.read_table(path)
@@ -74,17 +78,31 @@ class ExampleSet:
             raise DataError(
                 f"{path} cannot be read: {error}. Run preprocessing again"
             ) from error
-        values = table["fingerprint"].to_pylist()
-        return dict(zip(values, table["count"].to_pylist(), strict=True))
+        values = table["fingerprint"].to_numpy()
+        weights = table["count"].to_numpy()
+        missing = values == MISSING_FINGERPRINT
+        return Counts(
+            values[~missing], weights[~missing], float(weights[missing].sum())
+        )
+
+    @property
+    def training_rows(self) -> float:
+        """Rows of the training split, before sampling."""
+        if self.distributions is not None:
+            return self.distributions.weight
+        train = self.manifest.splits["train"]
+        return float(train.rows + train.dropped)
 
     def label_rates(self) -> dict[str, float]:
         """Returns the share of the training rows with label 1, before sampling."""
         found = self.distributions
         if found is not None:
-            return {n: w / max(found.weight, 1e-300) for n, w in found.labels.items()}
-        train = self.manifest.splits["train"]
-        rows = max(train.rows + train.dropped, 1)
-        return {name: count / rows for name, count in train.positives.items()}
+            counts = found.labels
+        else:
+            positives = self.manifest.splits["train"].positives
+            counts = {name: float(count) for name, count in positives.items()}
+        rows = max(self.training_rows, 1e-300)
+        return {name: count / rows for name, count in counts.items()}
 
     @classmethod
     def read(cls, folder: str | Path) -> "ExampleSet":

@@ -43,7 +43,7 @@ def _comparison(found: Comparison) -> Iterator[str]:
     yield table(("", "figure", found.before, found.after, "limit"), rows, classes)
     if found.notes:
         yield bullets(dict.fromkeys(found.notes))
-    cards = "".join(_card(found, drift) for drift in found.inputs)
+    cards = "".join(_card(found, drift) for drift in found.inputs.values())
     yield f'<div class="cards">{cards}</div>'
 
 
@@ -52,7 +52,7 @@ def _card(found: Comparison, drift: InputDrift) -> str:
     shown = [*range(len(cells.names))]
     if len(shown) > _MOST_BARS:  # the most frequent values come first
         shown = [*shown[: _MOST_BARS - 2], *shown[-2:]]
-    names = [cells.names[n] if len(cells.names[n]) < 16 else "…" for n in shown]
+    names = [cells.names[n] if cells.names[n][:1] != "#" else "…" for n in shown]
     series = []
     for name, weights in ((found.before, cells.before), (found.after, cells.after)):
         total = max(float(weights.sum()), 1e-300)

@@ -7,6 +7,7 @@ from preprocessing.comparison.compare import Comparison, Difference
 __all__ = ["figure_text", "report"]
 
 _SHARES = ("label_rate", "dead", "missing", "new_values")
+_CHANGES = 4
 _MARKS = {"": " ", "warn": "!", "fail": "X"}
 _NAMES = {
     "rows": "rows",
@@ -102,6 +103,10 @@ def _beyond(found: Comparison) -> list[str]:
                 f"  {figure.level.upper()} {figure.what}: {_NAMES[figure.measure]}"
                 f" differs by {_size(figure)}, beyond {_limit(figure)}"
             )
+            if figure.measure in ("psi", "jensen_shannon", "new_values"):
+                changes = found.inputs[figure.what].cells.largest_changes(_CHANGES)
+                shown = [f"{name} {a:.1%} > {b:.1%}" for name, a, b in changes]
+                lines.append(f"       most of all: {', '.join(shown)}")
     return lines
 
 

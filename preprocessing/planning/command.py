@@ -64,6 +64,8 @@ def plan_job(
         DataError: if the logs cannot be read, no label can be found in them, or a file
             that is to be written exists.
     """
+    if rows < 1:
+        raise DataError(f"--rows is {rows}, expected at least 1")
     targets = [Path(path) for path in (out, page) if path is not None]
     for target in targets:
         if target.exists() and not overwrite:

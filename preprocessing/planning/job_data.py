@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from configs.days import has_day
 from preprocessing.planning.draft import Draft
 from preprocessing.planning.identifiers import find_moments
 from preprocessing.planning.outcomes import Outcome
@@ -29,6 +30,13 @@ def data_section(draft: Draft, work: str) -> Iterator[Piece]:
             " hold, in order (I: numbers, C: other values): what are their names?",
         )
         impressions["columns"] = draft.renamed
+    if has_day(draft.sample.source.pattern):
+        yield (
+            "comment",
+            2,
+            "All days are read at once. `preprocessing run JOB --days FIRST..LAST` makes"
+            " an example set of each; `preprocessing compare` tells what changed.",
+        )
     yield "line", 2, f"impressions: {flow(impressions)}"
     logs = [outcome for outcome in draft.outcomes if outcome.log is not None]
     if logs:
@@ -65,6 +73,13 @@ def _event_log(outcome: Outcome) -> Iterator[Piece]:
             4,
             f"do the other {1 - log.matched:.1%} of the {outcome.name} events answer"
             " impressions that are not in the logs, or only not in the sample?",
+        )
+    if not log.sample.complete:
+        yield (
+            "comment",
+            4,
+            f"Only a part of this log was read (about {log.sample.rows:,} records), so"
+            f" some impressions lack their {outcome.name} in the figures below.",
         )
     section = _files(log.sample) | {"event": log.event, "key": log.key}
     if log.joins != "impression":

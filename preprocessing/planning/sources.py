@@ -9,10 +9,13 @@ from itertools import takewhile
 from pathlib import Path
 
 from configs.data import LogFiles
+from configs.days import path_of_day
 from configs.errors import DataError
 from preprocessing.files import Format, LogFile, find_files
 
 __all__ = ["Source", "find_sources"]
+
+_DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 
 _SUFFIXES = (
     *(".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".pq"),
@@ -26,7 +29,7 @@ class Source:
 
     Attributes:
         name: what the names of its files have in common.
-        pattern: path or glob that finds its files and no others.
+        pattern: path or glob that finds its files and no others, `{day}` for dates.
         format: if it was given, and is not told by the names.
         files: sorted by path.
     """
@@ -106,10 +109,13 @@ def _pattern(paths: list[str]) -> str:
     """Returns a glob that finds the files and no others."""
     if len(paths) == 1:
         return glob.escape(paths[0])
-    parts = [path.split(os.sep) for path in paths]
-    if len({len(part) for part in parts}) == 1:
+    # Dates first, so that the job can also be run day by day.
+    for named in ([_DATE.sub("{day}", path) for path in paths], paths):
+        parts = [path.split(os.sep) for path in named]
+        if len({len(part) for part in parts}) > 1:
+            continue
         pattern = os.sep.join(_common(column) for column in zip(*parts, strict=True))
-        if sorted(glob.glob(pattern)) == paths:
+        if sorted(glob.glob(path_of_day(pattern, None))) == paths:
             return pattern
     raise DataError(
         f"{paths[0]}, {paths[1]} and others ({len(paths)} files) are one log by their"

@@ -1,5 +1,7 @@
 """Two days compared: every figure by hand, limits, exit codes, reports."""
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,8 @@ import pytest
 from configs import parse_job
 from configs.canonical import MISSING
 from preprocessing.cli import main
-from preprocessing.comparison.compare import (
-    MISSING_FINGERPRINT,
-    Comparison,
-    compare,
-)
-from preprocessing.comparison.example_sets import find_sets
+from preprocessing.comparison.compare import Comparison, compare
+from preprocessing.comparison.example_sets import MISSING_FINGERPRINT, find_sets
 from preprocessing.fingerprinting import fingerprints_of
 from tests.preprocessing.making_jobs import run, write_lines
 
@@ -35,7 +33,7 @@ labels: {click: {column: click}}
 preprocessing:
   split: {by: hash, validation: 0.0, test: 0.0}
   buckets: 2
-  golden_rows: 0
+  golden_rows: 50
   dead_letters: {max_share: 1.0}
   drift: {fail: {new_values: 0.5}, ignore: [tags]}
 model:
@@ -105,7 +103,11 @@ def test_counts_and_rates(found: Comparison) -> None:
     assert (dead.before, dead.after) == (0.0, 10 / 1_010)
     assert dead.level == "warn"
     click = figures(found, "label_rate")["label click"]
-    assert (click.before, click.after, click.size) == (0.25, 0.5, 1.0)
+    assert (click.before, click.after) == (0.25, 0.5)
+    # Less two standard errors of 100 in 400 and 500 in 1,000: 600 in 1,400.
+    rate = 600 / 1_400
+    error = math.sqrt(rate * (1 - rate) * (1 / 400 + 1 / 1_000))
+    assert click.size == pytest.approx((0.25 - 2 * error) / 0.25)
     assert click.level == "warn"
 
 
@@ -141,17 +143,23 @@ def test_the_missing_value_has_this_fingerprint() -> None:
 
 
 def test_the_command(days: Path, tmp_path: Path, capsys: Any) -> None:
-    page = tmp_path / "drift.html"
-    assert main(["compare", str(days), "--html", str(page)]) == 3
+    page, figures = tmp_path / "drift.html", tmp_path / "drift.json"
+    files = ["--html", str(page), "--json", str(figures)]
+    assert main(["compare", str(days), *files]) == 3
     printed = capsys.readouterr().out
     assert "day2 against day1" in printed
     assert "label click" in printed and "+100.0%" in printed
     assert "FAIL color: new values differs by 55.56%, beyond 0.5" in printed
+    # Names are those of golden rows: half the rows are green, and none was.
+    assert "most of all: " in printed
+    assert "green 0.0% > 50.0%" in printed and "blue 50.0% > 0.0%" in printed
+    [record] = json.loads(figures.read_text())
+    assert record["level"] == "fail" and len(record["differences"]) > 15
     text = page.read_text()
     assert text.count("<svg") == 4 and 'class="fail"' in text
     both = [str(days / "day1"), str(days / "day2")]
     assert main(["compare", *both, "--fail", "new_values=0.6"]) == 0
-    assert main(["compare", *both, "--fail", "label_rate=0.9"]) == 3
+    assert main(["compare", *both, "--fail", "label_rate=0.7"]) == 3
     assert main(["compare", both[0], both[0]]) == 0
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from preprocessing.comparison.distances import (
     Cells,
+    Counts,
     categorical_cells,
     jensen_shannon,
     numeric_cells,
@@ -51,11 +52,17 @@ def test_jensen_shannon_by_hand() -> None:
 
 
 def test_categorical_cells_are_the_top_values_others_and_missing() -> None:
-    before = {number: 100.0 - number for number in range(60)} | {-7: 5.0}
-    after = {1: 3.0, 999: 8.0, -7: 2.0}
-    found = categorical_cells(before, after, -7)
+    before = Counts(np.arange(60), 100.0 - np.arange(60), 5.0)
+    after = Counts(np.array([1, 999]), np.array([3.0, 8.0]), 2.0)
+    found = categorical_cells(before, after, {1: "one"})
     assert len(found.names) == 50 + 1 + 2  # 999 is the one new among the top
-    assert found.before.sum() == sum(before.values())
+    assert found.names[:2] == ["#0000000000000000", "one"]
+    assert found.before.sum() == before.weights.sum() + 5.0
+    assert after.share_new_to(before) == 8 / 11
+    assert before.share_new_to(after) == (before.weights.sum() - 99.0) / (
+        before.weights.sum()
+    )
+    assert after.missing_share == 2 / 13
     assert found.after.tolist()[1] == 3.0
     assert (found.before[-2], found.before[-1]) == (sum(range(41, 51)), 5.0)
     assert (found.after[-2], found.after[-1]) == (0.0, 2.0)

@@ -31,7 +31,7 @@ def test_files_named_alike_are_one_log(tmp_path: Path) -> None:
     (tmp_path / ".hidden.csv").write_text("x")
     sources = find_sources([str(tmp_path)])
     assert [source.name for source in sources] == ["clicks", "impressions"]
-    assert sources[0].pattern == f"{tmp_path}/2026-01-0*/clicks-00000.csv"
+    assert sources[0].pattern == f"{tmp_path}/{{day}}/clicks-00000.csv"
     assert [len(source.files) for source in sources] == [2, 2]
 
 
