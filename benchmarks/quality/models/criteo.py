@@ -1,6 +1,5 @@
-"""Backbones on Criteo's sample: settings chosen on validation rows, scored on test."""
+"""Backbones on Criteo's sample: stopped by validation rows, scored on test."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,11 +15,12 @@ from benchmarks.quality.models.trial import EarlyChoice, Rows, run_trial
 from configs.errors import JobError
 from configs.loading import load_job
 
-__all__ = ["RATES", "CriteoStudy"]
+__all__ = ["CriteoStudy", "rate_of", "trial_name"]
 
-RATES = (0.01, 0.04)
-"""Learning rates of the tables, of which validation rows choose one for each backbone,
-with the first seed."""
+DEEP_RATE, LINEAR_RATE = 0.01, 0.05
+"""Learning rates of the tables, of backbones with hidden layers and of those without:
+those that `benchmarks.quality.criteo` chose on validation rows for DCN V2 and for
+logistic regression."""
 
 _COMMON = {"hidden": [256, 128], "dropout": 0.5}
 _CHOICE = EarlyChoice(every=25, patience=4)
@@ -60,10 +60,9 @@ class CriteoStudy:
     Attributes:
         examples: example set that `benchmarks.quality.criteo` prepares.
         store: of the results.
-        seeds: trainings of each backbone with the chosen rate.
+        seeds: trainings of each form of each backbone.
         only: backbones' names; all unless given.
         most: rows read of each split, for a quick look.
-        settings: further overrides.
     """
 
     examples: Path
@@ -71,7 +70,6 @@ class CriteoStudy:
     seeds: int = 3
     only: tuple[str, ...] = ()
     most: int | None = None
-    settings: tuple[str, ...] = ()
 
     @cached_property
     def rows(self) -> Rows:
@@ -86,66 +84,34 @@ class CriteoStudy:
                 continue
             for form, own in FORMS.get(name, {name: {}}).items():
                 override = backbone_override(name, _COMMON, **own)
-                found[form] = [override, *_OWN_SETTINGS.get(name, [])]
+                rates = optimizer("adagrad", rate_of(name), initial_accumulator=1e-6)
+                found[form] = [*rates, override, *_OWN_SETTINGS.get(name, [])]
         return found
 
     def run(self) -> list[str]:
         """Runs what is missing; returns the names of trials that failed."""
-        variants = self.variants()
-        first = {
-            trial_name(variant, rate, 0): self._trial(settings, rate, 0)
-            for variant, settings in variants.items()
-            for rate in RATES
+        trials: dict[str, Trial] = {
+            f"{trial_name(variant)}-seed{seed}": partial(self._run, settings, seed)
+            for seed in range(self.seeds)
+            for variant, settings in self.variants().items()
         }
-        failed = self.store.run(first, title="criteo, choosing")
-        others = {}
-        for seed in range(1, self.seeds):
-            for variant, settings in variants.items():
-                rate = chosen_rate(self.store, variant)
-                if rate is not None:
-                    name = trial_name(variant, rate, seed)
-                    others[name] = self._trial(settings, rate, seed)
-        return failed + self.store.run(others, title="criteo, seeds")
+        return self.store.run(trials, title="criteo")
 
-    def _trial(self, settings: list[str], rate: float, seed: int) -> Trial:
-        return partial(self._run, settings, rate, seed)
-
-    def _run(self, settings: list[str], rate: float, seed: int) -> Report:
+    def _run(self, settings: list[str], seed: int) -> Report:
         try:
-            job = load_job(
-                JOB,
-                [
-                    *optimizer("adagrad", rate, initial_accumulator=1e-6),
-                    *settings,
-                    *self.settings,
-                    f"training.seed={seed}",
-                ],
-            )
+            job = load_job(JOB, [*settings, f"training.seed={seed}"])
             report, _ = run_trial(job, self.examples, self.rows, _CHOICE)
         except JobError as error:
             return {"refused": str(error)}
         return report
 
 
-def trial_name(variant: str, rate: float, seed: int | None = None) -> str:
-    """Returns the name of a trial, or without a seed that of all its seeds."""
-    slug = variant.replace(", ", "-").replace(" ", "_")
-    name = f"criteo/{slug}-rate{rate}"
-    return name if seed is None else f"{name}-seed{seed}"
+def trial_name(variant: str) -> str:
+    """Returns the name of the trials of a form of a backbone, less the seed."""
+    return f"criteo/{variant.replace(', ', '-').replace(' ', '_')}"
 
 
-def chosen_rate(store: Store, variant: str) -> float | None:
-    """Returns the rate with the lowest validation log loss of the first seed; None if
-    the backbone does not fit, or a rate is missing."""
-    losses = {}
-    for rate in RATES:
-        report = store.read(trial_name(variant, rate, 0))
-        if report is None or "refused" in report:
-            return None
-        losses[rate] = _log_loss(report)
-    return min(losses, key=lambda rate: losses[rate])
-
-
-def _log_loss(report: Mapping[str, Report]) -> float:
-    value: float = report["validation"]["click"]["log_loss"]
-    return value
+def rate_of(backbone: str) -> float:
+    """Returns the learning rate of the tables."""
+    fields = backbone_sections()[backbone].model_fields
+    return DEEP_RATE if "hidden" in fields else LINEAR_RATE

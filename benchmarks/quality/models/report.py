@@ -6,12 +6,7 @@ from typing import Any
 
 from benchmarks.quality.experiment import spread
 from benchmarks.quality.models import plots, settings
-from benchmarks.quality.models.criteo import (
-    RATES,
-    CriteoStudy,
-    chosen_rate,
-    trial_name,
-)
+from benchmarks.quality.models.criteo import CriteoStudy, trial_name
 from benchmarks.quality.models.globo import (
     BACKBONES,
     KEEP_RATES,
@@ -86,13 +81,11 @@ def criteo_table(store: Store) -> list[str]:
     """Returns the table of backbones on Criteo's sample."""
     rows, refused = [], []
     for variant in CriteoStudy(examples=Path(), store=store).variants():
-        rate = chosen_rate(store, variant)
-        if rate is None:
-            report = store.read(trial_name(variant, RATES[0], 0))
-            if report is not None and "refused" in report:
+        runs = store.seeds(trial_name(variant))
+        if not runs:
+            if "refused" in (store.read(f"{trial_name(variant)}-seed0") or {}):
                 refused.append(variant)
             continue
-        runs = store.seeds(trial_name(variant, rate))
         first = runs[0]
         rows.append(
             [
@@ -102,13 +95,12 @@ def criteo_table(store: Store) -> list[str]:
                 spread(values(runs, "calibration"), 3),
                 f"{first['parameters']:,}",
                 f"{first['dense_parameters']:,}",
-                f"{rate:g}",
                 spread((run["chosen_step"] for run in runs), 0),
                 *_times(runs),
             ]
         )
     heads = ["backbone", "seeds", "AUC", "log loss", "calibration", "parameters"]
-    heads += ["outside tables", "rate", "steps", "s/epoch", "CPU s/epoch"]
+    heads += ["outside tables", "steps", "s/epoch", "CPU s/epoch"]
     lines = markdown(heads, rows)
     if lines and refused:
         lines += ["", f"Refused, for the rows have no sequence: {', '.join(refused)}."]
@@ -225,7 +217,6 @@ def keep_table(store: Store) -> list[str]:
                 continue
             rows.append(
                 [
-                    f"{rate:g}",
                     tasks,
                     str(len(runs)),
                     f"{runs[0]['train_rows']:,}",

@@ -15,9 +15,10 @@ are scored once for each seed. The same for all: `configs/criteo.yaml` (embeddin
 tables), hidden layers 256-128 and dropout 0.5 where a backbone has them, its other
 settings as they are by default; logistic regression has embeddings of 1, gwpfm has
 two parts (numbers, categories) of 5, experts have two sets of embeddings of 10: one
-for gwpfm and ipnn, one for dcn_v2 and dnn. Chosen on validation rows, by log loss:
-the tables' learning rate of 0.01 and 0.04 (column "rate", with seed 0, which is one
-of the seeds), and in each training the step (looked at every 25, up to 4 epochs of
+for gwpfm and ipnn, one for dcn_v2 and dnn. The tables' learning rate is fixed: 0.01
+for backbones with hidden layers, 0.05 for those without, as
+`benchmarks.quality.criteo` chose on validation rows for DCN V2 and for logistic
+regression. Validation rows choose the step (looked at every 25, up to 4 epochs of
 125). "Outside tables" are the weights that are no embeddings or first-order weights.
 Seconds are those of training steps alone, the least of the seeds: no reading, no
 evaluation; "CPU" counts both processors.

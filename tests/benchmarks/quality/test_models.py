@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.losses.rows import Split
-from benchmarks.quality.models.criteo import (
-    RATES,
-    CriteoStudy,
-    chosen_rate,
-    trial_name,
-)
+from benchmarks.quality.models.criteo import CriteoStudy, rate_of
 from benchmarks.quality.models.globo import TASKS, WEIGHTS, Variant, chosen_weights
 from benchmarks.quality.models.hillstrom import LOSSES, SYSTEMS, job_of, partition
 from benchmarks.quality.models.report import differences, markdown, write_report
@@ -75,14 +70,8 @@ def test_refusals_are_remembered_and_no_results(tmp_path):
     assert store.seeds("a") == []
 
 
-def test_the_rate_is_chosen_on_validation_rows(tmp_path):
-    found = {
-        trial_name("fm", rate, 0): report(0.7, log_loss=0.5 - 0.01 * (place == 1))
-        for place, rate in enumerate(RATES)
-    }
-    store = filled(Store(tmp_path), found)
-    assert chosen_rate(store, "fm") == RATES[1]
-    assert chosen_rate(store, "dnn") is None
+def test_linear_backbones_learn_faster():
+    assert rate_of("logistic_regression") == rate_of("fm") > rate_of("dnn")
 
 
 def test_weights_are_chosen_on_validation_rows(tmp_path):
