@@ -61,10 +61,10 @@ def test_the_job_reads_what_its_converter_writes(path, tmp_path, monkeypatch, ca
 
 SMALL = {
     # name: rows, and what makes the model small enough for a test
-    "criteo_x1": (4_000, ["model.backbone.hidden=[16]", "training.batch_size=256"]),
-    "movielens": (3_000, ["model.embedding_dim=8", "training.batch_size=64"]),
+    "criteo_x1": (2_000, ["model.backbone.hidden=[16]", "training.batch_size=256"]),
+    "movielens": (2_000, ["model.embedding_dim=8", "training.batch_size=64"]),
     "ali_ccp": (
-        4_000,
+        2_000,
         [
             "model.embedding_dim=4",
             "model.multi_task.expert=[8]",
@@ -89,7 +89,8 @@ def test_a_paper_runs_from_its_files_to_its_figures(
     monkeypatch.chdir(tmp_path)
     rows, settings = SMALL[name]
     data = generated(tmp_path / "source", name, rows)
-    settings = [*settings, "training.max_steps=6", "preprocessing.buckets=2"]
+    settings = [*settings, "training.max_steps=4", "preprocessing.buckets=2"]
+    settings.append("preprocessing.golden_rows=20")
     options = [word for setting in settings for word in ("--set", setting)]
     (path,) = [path for path in PAPERS if path.stem == name]
     for words in rerun_paper().commands_of(path, data, options):

@@ -89,7 +89,7 @@ def aliexpress(folder: Path, rows: int, suffix="", seed=0) -> dict[str, pa.Table
             rng.integers(0, 40, rows) if small else np.round(rng.random(rows), 3)
         )
     columns["click"] = click.astype("i1")
-    columns["conversion"] = (click & (rng.random(rows) < 0.03)).astype("i1")
+    columns["conversion"] = (click & (rng.random(rows) < 0.2)).astype("i1")
     parts = splits_of(pa.table(columns), [rows - rows // 3, rows // 3])
     for name, part in zip(("train", "test"), parts, strict=True):
         write(folder / f"{name}.csv{suffix}", part)
