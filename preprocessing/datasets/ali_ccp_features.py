@@ -1,8 +1,8 @@
 """The feature lists of Ali-CCP, parsed for whole blocks of lines at once.
 
 A list is text such as `101^B31319^C1.0^A121^B...`: features between \\x01, each a
-field, \\x02, a feature id, \\x03 and a value. The value is left out: it is 1 for all
-fields that the published settings use.
+field, \\x02, a feature id, \\x03 and a value. The published settings use the ids alone,
+so the values (weights, other than 1 in a few fields) are left out.
 """
 
 from collections.abc import Sequence

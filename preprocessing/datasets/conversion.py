@@ -64,6 +64,7 @@ class Conversion:
         self._log, self._progress, self._labels = log, progress, labels
         self._rows: dict[str, int] = {}
         self._positives: dict[str, dict[str, int]] = {}
+        self._stage = ""
         self.dropped: dict[str, int] = {}
         """Rows of the source that are not in the log, by reason."""
 
@@ -78,7 +79,10 @@ class Conversion:
 
     def advance(self, rows: int, what: str) -> None:
         """Shows that rows of an input were read; `what` names the stage."""
-        self._progress.set_description(what, refresh=False)
+        if what != self._stage:
+            self._progress.reset()
+            self._progress.set_description(what)
+            self._stage = what
         self._progress.update(rows)
 
     def write(self, split: str, table: pa.Table) -> None:
@@ -95,7 +99,7 @@ class Conversion:
         for label in self._labels:
             found = int(pc.sum(table[label]).as_py() or 0)
             positives[label] = positives.get(label, 0) + found
-        self.advance(table.num_rows, split)
+        self.advance(table.num_rows, "written")
 
     def summary(self, published: Mapping[str, int]) -> dict[str, Any]:
         """Returns rows and label rates of each split, and what was dropped.

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import json
 
 import pytest
 
@@ -187,3 +188,18 @@ def test_the_public_sample(tmp_path, public_data):
         assert row["brand"] == value(line["brand"])
         assert row["price"] == value(line["price"])
         assert row["pvalue_level"] == value(line["pvalue_level"])
+
+
+def test_json_lines_hold_the_same(tmp_path):
+    rules = AdRules(history_length=8, buckets=3)
+    _, _, rows = convert(tmp_path, rules, logged=1)
+    settings = LogSettings(log_format="jsonl.gz", rows_per_file=100)
+    convert_taobao_ads(tmp_path / "source", tmp_path / "lines", settings, rules)
+    files = sorted((tmp_path / "lines").glob("impressions-*.jsonl.gz"))
+    assert len(files) > 1
+    lines = [line for path in files for line in gzip.open(path, "rt")]
+    for line, row in zip(lines, rows, strict=True):
+        found = json.loads(line)
+        hours = found.pop("history_hours")
+        assert hours == pytest.approx(row.pop("history_hours"), rel=1e-5)
+        assert found == row
