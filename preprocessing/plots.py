@@ -5,8 +5,8 @@ from html import escape
 
 __all__ = ["Bars", "bars", "curve"]
 
-_WIDTH, _HEIGHT = 440, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 48, 12, 46
+_WIDTH, _HEIGHT = 450, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 48, 12, 46
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 _GRAY, _BLUE, _RED = "#b8c0c8", "#2f6fab", "#c4451c"
 _MOST_TICKS = 8

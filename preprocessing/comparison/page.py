@@ -73,7 +73,7 @@ def _over_time(comparisons: Sequence[Comparison]) -> Iterator[str]:
     }
     cards = []
     for what, measure in sorted(kinds):
-        if measure not in ("rows", "label_rate", "psi"):
+        if measure not in ("rows", "label_rate", "missing", "new_values", "psi"):
             continue
         values = []
         for found in comparisons:
@@ -81,6 +81,7 @@ def _over_time(comparisons: Sequence[Comparison]) -> Iterator[str]:
                 d for d in found.differences if (d.what, d.measure) == (what, measure)
             ]
             values.append(figures[0].after if figures else 0.0)
-        plot = curve(names, [(measure, values)], percent=measure == "label_rate")
-        cards.append(card(what, measure, plot))
+        plot = curve(names, [(measure, values)], percent=measure not in ("rows", "psi"))
+        if any(values):
+            cards.append(card(what, measure, plot))
     yield f'<div class="cards">{"".join(cards)}</div>'

@@ -11,12 +11,19 @@ from preprocessing.planning.identifiers import Ids, Moment, find_moments, unique
 from preprocessing.planning.outcomes import Outcome
 from preprocessing.planning.proposals import Proposal, key_of
 from preprocessing.planning.sample import Sample
+from preprocessing.planning.sequences import owner_of
+from preprocessing.planning.wording import id_rank, words_of
 
 __all__ = ["Beside", "behaviour_history", "click_history", "find_beside"]
 
 _UNIQUE = 0.95
 _MATCHED = 0.3
 _LENGTH = 20
+_FIELDS = 3
+_EVENT_WORDS = (
+    *("behavior", "behaviors", "behaviour", "behaviours", "log", "logs", "event"),
+    *("events", "action", "actions", "view", "views", "visits", "history"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +40,7 @@ class Beside:
         matches: the column of the impressions with the same values.
         matched: share of the sampled impressions whose value is in the log.
         time: from which a row of a table holds, or of a behavior.
-        item: column of the item of a behavior.
+        item: column of the item of a behavior, if it has one.
         event: column of the id of a behavior, if there is one.
     """
 
@@ -84,42 +91,42 @@ def _classified(
             best = _same_values(columns[ids.others[kind]], own)
             if best is not None:
                 matches[kind] = best
-    if not matches:
-        return None
+    if len(matches) == 2 and matches["user"][0] == matches["item"][0]:
+        # Both ids are small numbers: the name tells whose they are.
+        key = matches["user"][0]
+        del matches["item" if id_rank("user", key) is not None else "user"]
     moments = [m for m in find_moments(own) if own[m.column].present.all()]
     time = moments[0] if moments else None
-    both = len(matches) == 2 and matches["user"][0] != matches["item"][0]
+    log: dict[str, Any] = {"name": name, "sample": sample, "columns": own}
     for kind, (key, matched) in matches.items():
-        distinct = len(own[key].values) / max(len(own[key]), 1)
-        single = distinct >= _UNIQUE
-        if single or (time is not None and not both):
-            return Beside(
-                kind="table",
-                name=name,
-                sample=sample,
-                columns=own,
-                key=key,
-                of=kind,
-                matches=ids.others[kind],
-                matched=matched,
-                time=None if single else time,
-            )
-    if not both or time is None:
+        known: dict[str, Any] = {
+            "key": key,
+            "matches": ids.others[kind],
+            "matched": matched,
+        }
+        if len(own[key].values) >= _UNIQUE * len(own[key]):
+            return Beside(kind="table", of=kind, **log, **known)
+        if len(matches) == 1 and time is not None and not _is_of_events(sample):
+            return Beside(kind="table", of=kind, time=time, **log, **known)
+    if "user" not in matches or time is None:
         return None
-    events = [n for n in unique_ids(own) if n not in (k for k, _ in matches.values())]
+    user, item = matches["user"], matches.get("item", (None, 0.0))
+    events = [column for column in unique_ids(own) if column not in (user[0], item[0])]
+    known = {"key": user[0], "matches": ids.others["user"], "matched": user[1]}
     return Beside(
         kind="behaviours",
-        name=name,
-        sample=sample,
-        columns=own,
-        key=matches["user"][0],
         of="user",
-        matches=ids.others["user"],
-        matched=matches["user"][1],
         time=time,
-        item=matches["item"][0],
+        item=item[0],
         event=events[0] if events else None,
+        **log,
+        **known,
     )
+
+
+def _is_of_events(sample: Sample) -> bool:
+    """Whether a log is one of events by its name, and no table that changes."""
+    return any(word in _EVENT_WORDS for word in words_of(sample.source.name))
 
 
 def _same_values(wanted: Column, own: dict[str, Column]) -> tuple[str, float] | None:
@@ -145,15 +152,33 @@ def _same_values(wanted: Column, own: dict[str, Column]) -> tuple[str, float] | 
 
 
 def behaviour_history(
-    ids: Ids, beside: list[Beside], features: list[Proposal]
+    ids: Ids,
+    beside: list[Beside],
+    features: list[Proposal],
+    columns: dict[str, Column],
 ) -> Proposal | None:
-    """Returns a sequence built of a log of behaviors, None if there is no such log."""
+    """Returns a sequence built of a log of behaviors, None if there is no such log, or
+    none that has items or what the features say of items."""
     item = _feature_of(ids.others.get("item"), features)
+    known = {
+        feature.name: feature.source or columns[feature.columns[0]]
+        for feature in features
+        if feature.definition and feature.definition["kind"] == "categorical"
+    }
     for log in beside:
-        if log.kind == "behaviours" and item is not None and log.item is not None:
-            fields: dict[str, Any] = {item: {"shares": item}}
-            if log.item != ids.others["item"]:
-                fields[item] = {"column": log.item, "shares": item}
+        if log.kind != "behaviours":
+            continue
+        fields: dict[str, Any] = {}
+        if item is not None and log.item is not None:
+            fields[item] = {"column": log.item, "shares": item}
+        for name, column in log.columns.items():
+            taken = (log.key, log.item, log.event, log.time and log.time.column)
+            if name in taken or column.lists is not None or not column.usable:
+                continue
+            owner = owner_of(column, name, known)
+            if owner is not None and owner not in fields and len(fields) < _FIELDS:
+                fields[owner] = {"column": name, "shares": owner}
+        if fields:
             return _built(log.name, fields, features)
     return None
 
@@ -171,7 +196,7 @@ def click_history(
     for feature in features:
         definition = feature.definition or {}
         of_item = definition.get("kind") == "categorical" and "table" not in definition
-        if of_item and definition.get("group") == "item" and len(fields) < 3:
+        if of_item and definition.get("group") == "item" and len(fields) < _FIELDS:
             fields.setdefault(feature.name, {"shares": feature.name})
     return _built(joined[0], fields, features)
 

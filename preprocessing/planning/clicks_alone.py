@@ -36,7 +36,7 @@ def draw_sample(found: NoLabel, target: Path, *, rows: int, overwrite: bool) -> 
     """
     ids, columns = found.ids, found.columns
     user, item = ids.others.get("user"), ids.others.get("item")
-    if found.others or user is None or item is None or ids.time is None:
+    if not found.alone or user is None or item is None or ids.time is None:
         raise found
     left = {user, item, ids.event, *(moment.column for moment in ids.moments)}
     context = [

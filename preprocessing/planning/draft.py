@@ -36,15 +36,21 @@ class NoLabel(DataError):
         sample: of the log.
         columns: of the log.
         ids: of the log.
-        others: whether there are other logs, which could have given one.
+        alone: whether there are no other logs, which could have given one.
     """
 
     def __init__(
-        self, message: str, sample: Sample, columns: dict[str, Column], ids: Ids
+        self,
+        message: str,
+        sample: Sample,
+        columns: dict[str, Column],
+        ids: Ids,
+        *,
+        alone: bool,
     ) -> None:
         super().__init__(message)
         self.sample, self.columns, self.ids = sample, columns, ids
-        self.others = False
+        self.alone = alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,25 +116,12 @@ def make_draft(samples: list[Sample]) -> Draft:
     Raises:
         DataError: if no label can be found, or nothing that could be a feature.
     """
-    sample, *others = sorted(samples, key=_likeness)
-    columns = columns_of(sample)
-    renamed = None
-    if sample.headless:
-        columns, renamed = _rename(columns)
-    outcomes = label_columns(columns, guess=not others)
-    ids = find_ids(columns, [o.column for o in outcomes if o.column])
-    unused = [other.source.name for other in others]
-    logs = {other.source.name: (other, columns_of(other)) for other in others}
-    if others and ids.event != ROW_NUMBER:
-        joined, unused = event_logs(columns, ids, [*logs.values()])
-        outcomes = _merged(outcomes, joined)
-    outcomes = outcomes or label_columns(columns, guess=True)
-    beside = find_beside(columns, ids, [logs[name] for name in unused])
-    if not outcomes:
-        no_label = NoLabel(_no_label(sample, others), sample, columns, ids)
-        no_label.others = bool(others)
-        raise no_label
-    nest(outcomes)
+    logs = [(sample, columns_of(sample)) for sample in samples]
+    (sample, columns), *others = sorted(logs, key=_likeness)
+    renamed = _rename(columns) if sample.headless else None
+    columns = {column.name: column for column in columns.values()}
+    outcomes, ids, rest = _outcomes(sample, columns, others)
+    beside = find_beside(columns, ids, rest)
     range_ = _range(sample, columns, ids)
     curves = _curves(columns, ids, outcomes, range_)
     for outcome in outcomes:
@@ -141,6 +134,10 @@ def make_draft(samples: list[Sample]) -> Draft:
             f"{sample.source.pattern}: no column could be a feature. Columns found:"
             f" {', '.join(columns)}"
         )
+    definitions = [feature.definition or {} for feature in features]
+    named = {d.get("table") for d in definitions} | {d.get("from") for d in definitions}
+    beside = [log for log in beside if log.name in named]
+    used = {log.sample.source.name for log in beside}
     return Draft(
         sample=sample,
         renamed=renamed,
@@ -152,20 +149,49 @@ def make_draft(samples: list[Sample]) -> Draft:
         features=features,
         sizes=_sizes(sample, outcomes, range_),
         beside=beside,
-        unused=[n for n in unused if n not in {b.sample.source.name for b in beside}],
+        unused=[log.source.name for log, _ in rest if log.source.name not in used],
     )
 
 
-def _likeness(sample: Sample) -> tuple[int, int]:
-    """Orders logs by how much they are like impressions: by name, then by columns."""
+_Log = tuple[Sample, dict[str, Column]]
+
+
+def _likeness(log: _Log) -> tuple[bool, bool, int, int]:
+    """Orders logs by how much they are like impressions: by name, by a label of their
+    own, by how little their names are those of events, by columns."""
+    sample, columns = log
     rank = event_rank(sample.source.name)
-    return (0 if rank == 0 else 1, -sample.table.num_columns)
+    labeled = bool(label_columns(columns, guess=False))
+    return rank != 0, not labeled, rank % 3, -sample.table.num_columns
 
 
-def _rename(columns: dict[str, Column]) -> tuple[dict[str, Column], list[str]]:
+def _outcomes(
+    sample: Sample, columns: dict[str, Column], others: list[_Log]
+) -> tuple[list[Outcome], Ids, list[_Log]]:
+    """Returns the labels, the ids of the impressions, and the logs that give no label.
+
+    Raises:
+        NoLabel: if there is no label.
+    """
+    outcomes = label_columns(columns, guess=not others)
+    ids = find_ids(columns, [o.column for o in outcomes if o.column])
+    rest = others
+    if others and ids.event != ROW_NUMBER:
+        joined, unused = event_logs(columns, ids, others)
+        outcomes = _merged(outcomes, joined)
+        rest = [log for log in others if log[0].source.name in unused]
+    outcomes = outcomes or label_columns(columns, guess=True)
+    if not outcomes:
+        message = _no_label(sample, [other for other, _ in others])
+        raise NoLabel(message, sample, columns, ids, alone=not others)
+    nest(outcomes)
+    return outcomes, ids, rest
+
+
+def _rename(columns: dict[str, Column]) -> list[str]:
     """Names the columns of a log without a header line by what they hold: the first
     one of zeros and ones `label`, numbers I1, I2 and so on, other values C1, C2."""
-    named: dict[str, Column] = {}
+    named: list[str] = []
     numbers = categories = 0
     for column in columns.values():
         if "label" not in named and column.truth is not None:
@@ -177,8 +203,8 @@ def _rename(columns: dict[str, Column]) -> tuple[dict[str, Column], list[str]]:
             categories += 1
             name = f"C{categories}"
         column.name = name
-        named[name] = column
-    return named, list(named)
+        named.append(name)
+    return named
 
 
 def _merged(columns: list[Outcome], logs: list[Outcome]) -> list[Outcome]:

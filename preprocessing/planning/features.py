@@ -34,7 +34,7 @@ def propose_features(
     kinds = [p.definition["kind"] for p in proposals if p.definition]
     if "sequence" in kinds:
         return proposals
-    built = behaviour_history(ids, beside, proposals) or click_history(
+    built = behaviour_history(ids, beside, proposals, columns) or click_history(
         ids, outcomes, proposals
     )
     return proposals if built is None else [*proposals, built]

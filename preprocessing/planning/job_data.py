@@ -34,8 +34,9 @@ def data_section(draft: Draft, work: str) -> Iterator[Piece]:
         yield (
             "comment",
             2,
-            "All days are read at once. `preprocessing run JOB --days FIRST..LAST` makes"
-            " an example set of each; `preprocessing compare` tells what changed.",
+            "All days are read at once. `preprocessing run JOB --days FIRST..LAST`"
+            " makes an example set of each, `preprocessing compare` tells what"
+            " changed.",
         )
     yield "line", 2, f"impressions: {flow(impressions)}"
     logs = [outcome for outcome in draft.outcomes if outcome.log is not None]

@@ -67,6 +67,10 @@ def label_comments(
                 " it, so nothing tells whether labels of late rows are still to come.",
             )
         return
+    yield from _delay_comments(outcome, curve)
+
+
+def _delay_comments(outcome: Outcome, curve: DelayCurve) -> Iterator[Remark]:
     yield "comment", f"  Delays of {curve.events:,} events: {_quantiles(curve)}."
     yield "comment", f"  Lost by a window of {_losses(curve, outcome.window)}."
     if curve.earlier:

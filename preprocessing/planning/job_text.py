@@ -9,6 +9,7 @@ from typing import Any
 from configs.data import ROW_NUMBER
 from preprocessing.planning.delays import DelayCurve
 from preprocessing.planning.draft import Draft
+from preprocessing.planning.identifiers import Ids
 from preprocessing.planning.job_data import data_section, moment_section
 from preprocessing.planning.job_sections import (
     label_comments,
@@ -169,8 +170,8 @@ def _feature(name: str, definition: dict[str, Any]) -> Iterator[Piece]:
             yield "line", 4, f"{key}: {flow(value)}"
 
 
-def _ids(draft: Draft) -> Iterator[Piece]:
-    ids = draft.ids
+def _event_and_time(ids: Ids) -> Iterator[Piece]:
+    """Asks about the ids and times of rows."""
     if ids.event == ROW_NUMBER:
         yield (
             "question",
@@ -199,6 +200,11 @@ def _ids(draft: Draft) -> Iterator[Piece]:
             0,
             f"{ids.time.column} is taken for the impression's time, {others} is not.",
         )
+
+
+def _ids(draft: Draft) -> Iterator[Piece]:
+    ids = draft.ids
+    yield from _event_and_time(ids)
     for kind in ids.weak & set(ids.others):
         yield (
             "question",

@@ -14,7 +14,7 @@ from preprocessing.planning.proposals import (
 )
 from preprocessing.planning.wording import words_of
 
-__all__ = ["propose_sequences"]
+__all__ = ["owner_of", "propose_sequences"]
 
 _WORDS = (
     *("history", "hist", "seq", "sequence", "list", "behavior", "behaviour", "clicked"),
@@ -128,7 +128,7 @@ def _field(column: Column, features: dict[str, Column]) -> dict[str, Any]:
     lists = column.lists
     if lists is None or not _is_categorical(column):
         return {"kind": "numeric", "transform": "log1p"}
-    owner = _owner(lists.values, column.name, features)
+    owner = owner_of(lists.values, column.name, features)
     if owner is not None:
         return {"shares": owner}
     definition: dict[str, Any] = {}
@@ -142,7 +142,7 @@ def _is_native(column: Column) -> bool:
     return column.numbers is not None and not column.from_text
 
 
-def _owner(values: Column, name: str, features: dict[str, Column]) -> str | None:
+def owner_of(values: Column, name: str, features: dict[str, Column]) -> str | None:
     """Returns the feature whose values a field holds: they overlap, and names agree or
     there are too many values for chance."""
     best: tuple[float, str] | None = None

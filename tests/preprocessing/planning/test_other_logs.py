@@ -112,3 +112,54 @@ def test_behaviors_of_another_log_make_histories(tmp_path: Path) -> None:
     history = job.features["history"]
     assert history.source == "viewed"
     assert history.fields["item_id"].shares == "item_id"
+
+
+def test_the_layout_of_the_taobao_ads(tmp_path: Path) -> None:
+    """Impressions with a label of their own, two tables, and behaviors without ads."""
+    chance = random.Random(6)  # noqa: S311 (a test's)
+    time = 1_494_000_000
+    rows: dict[str, list[list[object]]] = {
+        "raw_sample": [["user", "time_stamp", "adgroup_id", "pid", "nonclk", "clk"]],
+        "ad_feature": [["adgroup_id", "cate_id", "customer", "brand", "price"]],
+        "user_profile": [["userid", "cms_segid", "age_level", "occupation"]],
+        "behavior_log": [["user", "time_stamp", "btag", "cate", "brand"]],
+    }
+    for number in range(2_000):
+        user, ad, click = chance.randrange(300), chance.randrange(200), number % 9 == 0
+        seen = time + number * 300
+        rows["raw_sample"].append(
+            [user, seen, ad, "430548_1007", int(not click), int(click)]
+        )
+        rows["behavior_log"].append([user, seen - 60, "pv", ad % 30, ad % 40])
+    for ad in range(200):
+        rows["ad_feature"].append([ad, ad % 30, ad % 60, ad % 40, ad + 0.5])
+    for user in range(300):
+        rows["user_profile"].append([user, user % 90, user % 7, user % 2])
+    for name, lines in rows.items():
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(lines)
+    work = str(tmp_path / "work")
+    planned = plan_job([str(tmp_path)], out=tmp_path / "job.yaml", work=work)
+    job = load_job(planned.job)
+    assert job.data.impressions.path.endswith("raw_sample.csv")
+    assert job.labels["click"].column == "clk"
+    assert (job.ids.user, job.ids.item, job.ids.time.unit) == (
+        "user",
+        "adgroup_id",
+        "s",
+    )
+    profile = job.data.tables["user_profile"]
+    assert (profile.key, profile.matches) == ("userid", "user")
+    assert job.data.tables["ad_feature"].key == "adgroup_id"
+    tables = {n: getattr(f, "table", None) for n, f in job.features.items()}
+    assert tables["price"] == tables["customer"] == "ad_feature"
+    assert tables["cms_segid"] == "user_profile"
+    assert job.data.behaviours["behavior_log"].user == "user"
+    history = job.features["history"]
+    assert history.source == "behavior_log"
+    assert {n: (f.column, f.shares) for n, f in history.fields.items()} == {
+        "cate_id": ("cate", "cate_id"),
+        "brand": ("brand", "brand"),
+        "age_hours": (None, None),
+    }
+    assert main(["run", str(planned.job), "--set", "preprocessing.buckets=2"]) == 0
