@@ -90,6 +90,11 @@ def _backbone_problems(job: "Job") -> Iterator[str]:
             f"model.backbone: {backbone.name} needs behaviours, and no feature is a"
             " sequence"
         )
+    if backbone.name == "dien" and job.training.jit_compile:
+        yield (
+            "training.jit_compile: the gradient of dien's recurrences cannot be"
+            " compiled: remove it"
+        )
     if backbone.name == "logistic_regression":
         wide = {
             name: width

@@ -257,8 +257,13 @@ def test_lower_precision_changes_next_to_nothing(name: str) -> None:
     assert np.linalg.norm(others - gradients) < 0.2 * np.linalg.norm(gradients)
 
 
+def test_the_recurrences_of_dien_are_not_compiled() -> None:
+    with pytest.raises(JobError, match="recurrences cannot be compiled"):
+        small_job("model.backbone={name: dien}", "training.jit_compile=true")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dien", "dbpman", "tin", "self_attention"])
+@pytest.mark.parametrize("name", ["dbpman", "tin", "self_attention"])
 def test_compilation_changes_next_to_nothing(name: str) -> None:
     loss, gradients = losses_and_gradients(name)
     compiled, others = losses_and_gradients(name, "training.jit_compile=true")
