@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from configs.data import ROW_NUMBER, TimeUnit
 from preprocessing.planning.columns import Column, time_unit
 from preprocessing.planning.wording import id_rank, is_time, time_rank, words_of
@@ -115,6 +117,8 @@ def _find_other(ids: Ids, kind: str, columns: dict[str, Column]) -> None:
 def _is_id(column: Column) -> bool:
     """Whether the values are text or integers."""
     if column.lists is not None or not column.usable:
+        return False
+    if pa.types.is_floating(column.array.type):
         return False
     return column.numbers is None or column.integral
 

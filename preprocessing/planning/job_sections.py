@@ -1,5 +1,6 @@
 """The comments of a written job file on labels, sampling, split and batches."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from preprocessing.planning.sizes import (
 )
 
 __all__ = [
+    "dead_letter_lines",
     "duration_text",
     "label_comments",
     "label_section",
@@ -24,7 +26,7 @@ __all__ = [
 ]
 
 Remark = tuple[str, str]
-"""`comment` or `question`, and the text."""
+"""`comment`, `question` or `line`, and the text."""
 
 
 def label_section(outcome: Outcome) -> dict[str, Any]:
@@ -114,6 +116,21 @@ def sampling_comments(draft: Draft) -> Iterator[str]:
         else f"All negatives are kept: {sizes.rate:.2%} of the rows are positive"
         f" ({first})."
     )
+
+
+def dead_letter_lines(draft: Draft) -> Iterator[Remark]:
+    """Raises the share of records that may be dead where the logs need it."""
+    logs = [outcome.log for outcome in draft.outcomes if outcome.log is not None]
+    whole = [log for log in logs if log.sample.complete and draft.sample.complete]
+    worst = max((1.0 - log.matched for log in whole), default=0.0)
+    if worst < 0.008:
+        return
+    yield (
+        "question",
+        f"{worst:.1%} of the events of a log answer nothing that is in the logs, and"
+        " are left out; ordinarily more than 1% end the job. Is a log incomplete?",
+    )
+    yield "line", f"dead_letters: {{max_share: {math.ceil(worst * 120 + 1) / 100:g}}}"
 
 
 def split_comments(draft: Draft) -> Iterator[Remark]:

@@ -12,6 +12,7 @@ from preprocessing.planning.draft import Draft
 from preprocessing.planning.identifiers import Ids
 from preprocessing.planning.job_data import data_section, moment_section
 from preprocessing.planning.job_sections import (
+    dead_letter_lines,
     label_comments,
     label_section,
     sampling_comments,
@@ -222,7 +223,7 @@ def _ids(draft: Draft) -> Iterator[Piece]:
     if "user" not in ids.others:
         yield "question", 0, "which column is the user? GAUC and UIM need it."
     yield "line", 0, "ids:"
-    yield "line", 2, f"event: {ids.event}"
+    yield "line", 2, f"event: {flow(ids.event)}"
     time = (
         ROW_NUMBER
         if ids.time is None
@@ -250,6 +251,8 @@ def _preprocessing(draft: Draft) -> Iterator[Piece]:
         yield "comment", 2, content
     if sizes.keep_rate < 1.0:
         yield "line", 2, f"sampling: {{negative_keep_rate: {sizes.keep_rate:g}}}"
+    for kind, content in dead_letter_lines(draft):
+        yield kind, 2, content
     for kind, content in split_comments(draft):
         yield kind, 2, content
     if sizes.split is None:

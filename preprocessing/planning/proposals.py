@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from preprocessing.planning.columns import Column
+from preprocessing.planning.columns import Column, Lists
 from preprocessing.planning.wording import (
     group_of,
     id_rank,
@@ -24,6 +24,8 @@ _FEW = 20
 """Integers with at most so many values are codes, unless their name says otherwise."""
 _LARGE = 1_000_000
 """From so many values on a table is hashed into buckets."""
+_VECTOR = 3
+"""Lists of fractions that are all as long, and so long at least, are vectors."""
 _MOST_BUCKETS = 1 << 22
 _DEPENDENT, _DEPENDENT_ROWS = 0.99, 200
 
@@ -148,7 +150,7 @@ def _why_not(column: Column) -> str | None:
     if not column.present.any():
         return "it is empty in the whole sample"
     if column.lists is not None:
-        return None
+        return _why_no_list(column.lists)
     if pa.types.is_boolean(column.array.type) and column.from_text is False:
         return "true and false are no feature values: log 1 and 0"
     if len(column.values) == 1 and not column.missing:
@@ -162,6 +164,16 @@ def _why_not(column: Column) -> str | None:
             return "nearly every row has a value of its own: nothing comes back"
     if is_id and is_naming(column.name) and own > 0.2:
         return "an id of a request or session: its values do not come back later"
+    return None
+
+
+def _why_no_list(lists: Lists) -> str | None:
+    inner, lengths = lists.values, lists.lengths[lists.lengths > 0]
+    fraction = inner.numbers is not None and not inner.integral
+    if fraction and not ((lengths == lengths[0]).all() and lengths[0] >= _VECTOR):
+        return "fractions that differ in number are neither categories nor a vector"
+    if pa.types.is_boolean(inner.array.type):
+        return "true and false are no feature values: log 1 and 0"
     return None
 
 
@@ -248,7 +260,7 @@ def _lists(column: Column) -> tuple[dict[str, Any], str]:
     separator = lists.separator
     apart = {} if separator in (None, "|") else {"separator": separator}
     missing = f", {column.missing:.1%} empty" if column.missing else ""
-    fixed = bool((lengths == lengths[0]).all()) and lengths[0] >= 3
+    fixed = bool((lengths == lengths[0]).all()) and lengths[0] >= _VECTOR
     if inner.numbers is not None and not inner.integral and fixed:
         note = f"vectors of {lengths[0]} numbers{missing}"
         return {"kind": "dense", "length": int(lengths[0]), **apart}, note
