@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 from configs.auxiliary import DMR, DeepMCPCorrelation
 from configs.features import (
     CategoricalFeature,
+    CrossedFeature,
     MultiValuedFeature,
     NumericFeature,
     SequenceFeature,
+    TimeFeature,
 )
 from configs.section import suggestion
 
@@ -37,14 +39,18 @@ def auxiliary_problems(job: "Job") -> Iterator[str]:
 
 
 def field_tables(job: "Job") -> dict[str, list[str]]:
-    """Returns the fields of CL4CTR: the categorical features with one value, and the
-    bucketized ones, by the table that they use."""
+    """Returns the fields of CL4CTR: the features with one value (crossed ones and times
+    among them), and those in stated buckets, by the table that they use."""
     tables: dict[str, list[str]] = {}
     for name, feature in job.features.items():
-        if isinstance(feature, CategoricalFeature):
+        if isinstance(feature, CategoricalFeature | CrossedFeature):
             tables.setdefault(job.table_owner(name), []).append(name)
-        elif isinstance(feature, NumericFeature) and feature.bucketize:
+        elif isinstance(feature, TimeFeature):
             tables[name] = [name]
+        elif isinstance(feature, NumericFeature) and feature.bucketize:
+            # Where quantiles lie is known to the model alone.
+            if feature.bucketize.quantiles is None:
+                tables[name] = [name]
     return tables
 
 

@@ -12,13 +12,16 @@ from configs.canonical import CategoricalType
 from configs.errors import JobError
 from configs.features import (
     CategoricalFeature,
+    CrossedFeature,
     MultiValuedFeature,
     NumericFeature,
     SequenceFeature,
+    TimeFeature,
 )
 from configs.job import Job
+from configs.times import TimeUnit
 
-__all__ = ["RawColumn", "raw_columns"]
+__all__ = ["RawColumn", "raw_columns", "raw_name"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +31,22 @@ class RawColumn:
     Attributes:
         name: of the value in requests.
         type: `string` and `int64` are categorical (see `configs.canonical`), `number`
-            is a float.
+            is a float, `time` a time.
         is_list: whether a value is a list: sequences, multi-valued and dense features.
         length: exact length of the lists of a dense feature, else None.
         separator: splits the text of a list in CSV and TSV files.
         aligned_with: first column of the sequence that this one belongs to (its lists
-            must be as long), else None.
+            must be as long), or of the values that these are weights of; else None.
         table: the side table that has the column, None if the impression log has it.
         column: of the log or table, where that is not the name.
+        unit: of a time, else None.
+        non_negative: whether numbers must not be negative.
         built: whether the values are built of event logs, so that none of the logs
             has them; requests do.
     """
 
     name: str
-    type: CategoricalType | Literal["number"]
+    type: CategoricalType | Literal["number", "time"]
     is_list: bool = False
     length: int | None = None
     separator: str = "|"
@@ -49,6 +54,8 @@ class RawColumn:
     table: str | None = None
     column: str | None = None
     built: bool = False
+    unit: TimeUnit | None = None
+    non_negative: bool = False
 
     @property
     def source(self) -> str:
@@ -78,17 +85,55 @@ def _columns_of(job: Job, name: str) -> list[RawColumn]:
     feature = job.features[name]
     if isinstance(feature, SequenceFeature):
         return _columns_of_sequence(job, name, feature)
-    place: dict[str, Any] = {"name": feature.raw_name(name)}
+    if isinstance(feature, CrossedFeature):
+        return []
+    place: dict[str, Any] = {"name": raw_name(job, name)}
     if feature.table is not None:
         place |= {"table": feature.table, "column": feature.column or name}
+    if isinstance(feature, TimeFeature):
+        unit = feature.unit or "ms"
+        if feature.column is None and feature.table is None:
+            unit = job.ids.time.unit
+        return [RawColumn(type="time", unit=unit, **place)]
     if isinstance(feature, CategoricalFeature):
         return [RawColumn(type=feature.type, **place)]
     if isinstance(feature, NumericFeature):
         return [RawColumn(type="number", **place)]
     place |= {"is_list": True, "separator": feature.separator}
     if isinstance(feature, MultiValuedFeature):
-        return [RawColumn(type=feature.type, **place)]
+        values = RawColumn(type=feature.type, **place)
+        return [values, *_weights_of(feature, values)]
     return [RawColumn(type="number", length=feature.length, **place)]
+
+
+def raw_name(job: Job, name: str) -> str:
+    """Returns the name in requests of the column of the feature `name`, which is
+    neither a sequence nor crossed."""
+    feature = job.features[name]
+    if isinstance(feature, SequenceFeature | CrossedFeature):
+        raise TypeError(f"{name} has no column of its own")
+    if isinstance(feature, TimeFeature) and feature.column is None:
+        if feature.table is None:
+            return job.ids.time.column
+    return feature.raw_name(name)
+
+
+def _weights_of(feature: MultiValuedFeature, values: RawColumn) -> list[RawColumn]:
+    if feature.weights is None:
+        return []
+    place: dict[str, Any] = {"name": feature.raw_weights}
+    if feature.table is not None:
+        place |= {"table": feature.table, "column": feature.weights}
+    return [
+        RawColumn(
+            type="number",
+            is_list=True,
+            separator=feature.separator,
+            aligned_with=values.name,
+            non_negative=True,
+            **place,
+        )
+    ]
 
 
 def _columns_of_sequence(

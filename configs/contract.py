@@ -5,10 +5,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from configs.columns import categorical_type
+from configs.columns import categorical_type, raw_name
 from configs.errors import DataError
 from configs.features import (
     CategoricalFeature,
+    CrossedFeature,
     MultiValuedFeature,
     SequenceFeature,
     SequenceField,
@@ -24,6 +25,9 @@ __all__ = [
 ]
 
 Contract = dict[str, Any]
+
+_PARTS = ("max_length", "length", "weights", "part", "timezone", "unit")
+"""Keys of features that their examples depend on."""
 
 
 def data_contract(job: Job) -> Contract:
@@ -94,13 +98,16 @@ def _feature(job: Job, name: str) -> Contract:
                 for field, definition in feature.fields.items()
             },
         }
-    values: Contract = {"kind": feature.kind, "column": feature.column or name}
+    if isinstance(feature, CrossedFeature):
+        return {"kind": feature.kind, "of": feature.of}
+    column = raw_name(job, name) if feature.kind == "time" else feature.column or name
+    values: Contract = {"kind": feature.kind, "column": column}
     if feature.table is not None:
         values["table"] = feature.table
     if isinstance(feature, CategoricalFeature | MultiValuedFeature):
         values["type"] = feature.type
-    for limit in ("max_length", "length"):
-        if hasattr(feature, limit):
+    for limit in _PARTS:
+        if getattr(feature, limit, None) is not None:
             values[limit] = getattr(feature, limit)
     return values
 

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from configs.days import parse_days
 from configs.section import Key, Section
+from configs.times import TimeUnit
 
 __all__ = [
     "ROW_NUMBER",
@@ -23,9 +24,6 @@ ROW_NUMBER = "$row"
 """Stands for a column that logs without ids or times lack. As an id it is the file's
 path and the number of the record in it; as a time the number of the record in ms, with
 a thousand million for each file of the log before."""
-
-TimeUnit = Literal["s", "ms", "us", "ns", "iso"]
-"""Unit of a time column; `iso` is ISO 8601 text (UTC unless it names an offset)."""
 
 
 class TimeColumn(Section):

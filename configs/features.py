@@ -8,10 +8,13 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from configs.canonical import CategoricalType
 from configs.durations import Duration
 from configs.section import Key, Section
+from configs.times import TimeUnit
+from configs.timezones import check_timezone
 
 __all__ = [
     "Bucketize",
     "CategoricalFeature",
+    "CrossedFeature",
     "DenseFeature",
     "Embedding",
     "Feature",
@@ -20,6 +23,7 @@ __all__ = [
     "NumericFeature",
     "SequenceFeature",
     "SequenceField",
+    "TimeFeature",
     "TimeSpan",
     "Transform",
     "Vocabulary",
@@ -112,8 +116,18 @@ class MultiValuedFeature(_Categorical, _LogColumn):
     max_length: PositiveInt = 32
     """Values beyond this many are cut off, and counted."""
     pooling: Literal["mean", "sum"] = "mean"
+    """With `weights` a weighted mean or sum."""
+    weights: str | None = None
+    """Column (of the same log or table) with a weight for each value, not negative; a
+    missing weight is 1."""
     separator: str = Field(default="|", min_length=1)
     """Splits the text in formats without lists (CSV, TSV)."""
+
+    @property
+    def raw_weights(self) -> str:
+        """The name of the weights in requests, if there are any."""
+        column = self.weights or ""
+        return column if self.table is None else f"{self.table}_{column}"
 
 
 class Bucketize(Section):
@@ -123,13 +137,17 @@ class Bucketize(Section):
     """Strictly increasing; bucket k holds boundaries[k-1] <= x < boundaries[k]."""
     scheme: Literal["log2"] | None = None
     """Instead of boundaries: bucket sign(x) * floor(log2(1 + |x|)), at most +-31."""
+    quantiles: int | None = Field(default=None, ge=2, le=1000)
+    """Instead of boundaries: so many buckets, each with the same share of the training
+    split (weighted by 1/keep rate) as far as its values allow, to a thousandth."""
     dim: PositiveInt | None = None
     """Width of the embedding; `model.embedding_dim` unless given here."""
 
     @model_validator(mode="after")
     def _check(self) -> "Bucketize":
-        if (self.boundaries is None) == (self.scheme is None):
-            raise ValueError("give either 'boundaries' or 'scheme', and not both")
+        given = [self.boundaries, self.scheme, self.quantiles]
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("give one of 'boundaries', 'scheme' and 'quantiles'")
         if self.boundaries is not None and (
             not self.boundaries or sorted(set(self.boundaries)) != self.boundaries
         ):
@@ -141,9 +159,70 @@ class Bucketize(Section):
     @property
     def num_buckets(self) -> int:
         """Number of buckets, the one for missing values (number 0) included."""
+        if self.quantiles is not None:
+            return self.quantiles + 1
         if self.boundaries is None:
             return 64
         return len(self.boundaries) + 2
+
+
+class CrossedFeature(Section):
+    """The combination of the values of several categorical features, as one value.
+
+    Its fingerprint is that of their canonical texts, joined; a missing value is a value
+    like any other here. Logs and requests need not hold it.
+    """
+
+    kind: Literal["crossed"]
+    group: Group = "context"
+    of: list[str] = Field(min_length=2)
+    """Names of categorical or time features."""
+    embedding: Embedding
+
+    @property
+    def shares(self) -> None:
+        """None: the table is its own."""
+        return None
+
+
+class TimeFeature(_LogColumn):
+    """The hour of the day or the day of the week of a time, on the clocks of a zone.
+
+    The time is the impression's unless `column` names another. A request holds the
+    time, in the unit of the log.
+    """
+
+    kind: Literal["time"]
+    group: Group = "context"
+    part: Literal["hour", "weekday"]
+    """`hour` is 0 to 23; `weekday` is 1 (Monday) to 7."""
+    timezone: str
+    """An IANA name, such as `Europe/Copenhagen` or `UTC`. Daylight saving time and
+    other changes are those of the tz database where preprocessing and export run."""
+    unit: TimeUnit | None = None
+    """Of `column`; `ms` unless given."""
+    dim: PositiveInt | None = None
+    """Width of the embedding; `model.embedding_dim` unless given here."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        check_timezone(name)
+        return name
+
+    @model_validator(mode="after")
+    def _check(self) -> "TimeFeature":
+        if self.unit is not None and self.column is None and self.table is None:
+            raise ValueError(
+                "'unit' belongs to a 'column'; that of the impression's time is"
+                " ids.time.unit"
+            )
+        return self
+
+    @property
+    def values(self) -> int:
+        """Number of different values, missing left out."""
+        return 24 if self.part == "hour" else 7
 
 
 class NumericFeature(_LogColumn):
@@ -275,6 +354,8 @@ class SequenceFeature(Section):
 Feature = Annotated[
     CategoricalFeature
     | MultiValuedFeature
+    | CrossedFeature
+    | TimeFeature
     | NumericFeature
     | DenseFeature
     | SequenceFeature,
@@ -284,10 +365,10 @@ Feature = Annotated[
 
 def embedded_features(
     features: dict[str, Feature],
-) -> Iterator[tuple[str, _Categorical | SequenceField]]:
+) -> Iterator[tuple[str, _Categorical | CrossedFeature | SequenceField]]:
     """Yields each categorical input with its dotted name (`history.item`), in order."""
     for name, feature in features.items():
-        if isinstance(feature, _Categorical):
+        if isinstance(feature, _Categorical | CrossedFeature):
             yield name, feature
         elif isinstance(feature, SequenceFeature):
             for field, definition in feature.fields.items():

@@ -9,17 +9,20 @@ from configs.canonical import CategoricalType, canonical_text
 from configs.data import Data, Identifiers
 from configs.export import Export
 from configs.features import (
+    Bucketize,
     CategoricalFeature,
     Embedding,
     Feature,
     MultiValuedFeature,
     NumericFeature,
+    TimeFeature,
     embedded_features,
 )
 from configs.histories import history_problems
 from configs.job_warnings import job_warnings
 from configs.labels import Label
 from configs.loss_rules import contexts_of
+from configs.made_rules import made_problems
 from configs.model import Correction, Model
 from configs.model_rules import model_problems
 from configs.preprocess import Preprocessing, SamplingSlices
@@ -53,6 +56,7 @@ class Job(Section):
             *self._label_problems(),
             *self._sampling_problems(),
             *table_problems(self),
+            *made_problems(self),
             *history_problems(self),
             *model_problems(self),
         ]
@@ -141,12 +145,17 @@ class Job(Section):
                     " 'model.embedding_dim' for all"
                 )
         for name, other in self.features.items():
-            if isinstance(other, NumericFeature) and other.bucketize:
-                if not (other.bucketize.dim or self.model.embedding_dim):
-                    yield (
-                        f"features.{name}.bucketize: no 'dim': give one here, or"
-                        " 'model.embedding_dim' for all"
-                    )
+            place = f"features.{name}"
+            section: TimeFeature | Bucketize | None = None
+            if isinstance(other, TimeFeature):
+                section = other
+            elif isinstance(other, NumericFeature) and other.bucketize:
+                section, place = other.bucketize, f"{place}.bucketize"
+            if section is not None and not (section.dim or self.model.embedding_dim):
+                yield (
+                    f"{place}: no 'dim': give one here, or 'model.embedding_dim' for"
+                    " all"
+                )
 
     def _label_problems(self) -> Iterator[str]:
         names = list(self.labels)

@@ -9,10 +9,13 @@ An example is a `tf.train.Example` with packed features. B is the batch, L a len
     event_time                 [B] int64                   milliseconds since the epoch
     event_kind                 [B] int64                   see `EventKind`
     negative_keep_rate         [B] float32                 r of the row's slice
-    categorical                [B, categorical] int64      fingerprints
+    categorical                [B, categorical] int64      fingerprints; of a time
+                                                           feature 0 where missing, or
+                                                           1 and more
     numeric                    [B, numeric] float32        raw; NaN where missing
     dense                      [B, sum of lengths] float32 vectors one after another
     multi_valued/NAME          [B, L] int64                right-padded with PADDING
+    multi_valued/NAME/weights  [B, L] float32              right-padded with 0
     sequence/NAME/FIELD        [B, max_length] int64       right-padded with PADDING
     sequence/NAME/FIELD        [B, max_length] float32     numeric field; NaN missing
 
@@ -26,10 +29,12 @@ from enum import IntEnum
 
 from configs.features import (
     CategoricalFeature,
+    CrossedFeature,
     DenseFeature,
     MultiValuedFeature,
     NumericFeature,
     SequenceFeature,
+    TimeFeature,
 )
 from configs.job import Job
 
@@ -51,6 +56,7 @@ __all__ = [
     "layout_of",
     "multi_valued_key",
     "sequence_key",
+    "weights_key",
 ]
 
 LABELS = "labels"
@@ -106,11 +112,13 @@ class ExampleLayout:
         labels: order of `labels` and `truth`.
         ids: order of `ids`, out of event, user, item, request, session; event comes
             first.
-        categorical: feature names in the order of `categorical`.
+        categorical: feature names in the order of `categorical`: those of one value,
+            crossed ones and time features.
         numeric: feature names in the order of `numeric`.
         dense: length of each vector, in the order of `dense`.
         multi_valued: maximum length of each multi-valued feature.
         sequences: by feature name.
+        weighted: the multi-valued features whose values have weights.
     """
 
     labels: tuple[str, ...]
@@ -120,11 +128,17 @@ class ExampleLayout:
     dense: dict[str, int]
     multi_valued: dict[str, int]
     sequences: dict[str, SequenceLayout]
+    weighted: frozenset[str] = frozenset()
 
 
 def multi_valued_key(name: str) -> str:
     """Returns the key of a multi-valued feature."""
     return f"multi_valued/{name}"
+
+
+def weights_key(name: str) -> str:
+    """Returns the key of the weights of a multi-valued feature."""
+    return f"multi_valued/{name}/weights"
 
 
 def sequence_key(name: str, field: str) -> str:
@@ -151,7 +165,9 @@ def layout_of(job: Job) -> ExampleLayout:
         labels=tuple(job.labels),
         ids=tuple(name for name in ids if getattr(job.ids, name) is not None),
         categorical=tuple(
-            n for n, f in features.items() if isinstance(f, CategoricalFeature)
+            n
+            for n, f in features.items()
+            if isinstance(f, CategoricalFeature | CrossedFeature | TimeFeature)
         ),
         numeric=tuple(n for n, f in features.items() if isinstance(f, NumericFeature)),
         dense={n: f.length for n, f in features.items() if isinstance(f, DenseFeature)},
@@ -161,4 +177,9 @@ def layout_of(job: Job) -> ExampleLayout:
             if isinstance(f, MultiValuedFeature)
         },
         sequences=sequences,
+        weighted=frozenset(
+            n
+            for n, f in features.items()
+            if isinstance(f, MultiValuedFeature) and f.weights is not None
+        ),
     )

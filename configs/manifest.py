@@ -134,6 +134,9 @@ class NumericStatistics(_Record):
         log1p_stddev: of the same.
         minimum: smallest raw value, 0 if there is none.
         maximum: largest raw value, 0 if there is none.
+        quantiles: 999 of them, at each thousandth of the weight; of numbers that are
+            features. Empty if no row has a value, and in sets from before they were
+            written down.
     """
 
     weight: NonNegativeFloat
@@ -144,6 +147,7 @@ class NumericStatistics(_Record):
     log1p_stddev: NonNegativeFloat
     minimum: float
     maximum: float
+    quantiles: list[float] = []
 
 
 class Statistics(_Record):

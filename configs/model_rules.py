@@ -8,6 +8,7 @@ from configs.experts import EmbeddingSet
 from configs.features import (
     NumericFeature,
     SequenceFeature,
+    TimeFeature,
     embedded_features,
 )
 from configs.loss_rules import loss_problems
@@ -181,3 +182,5 @@ def _embedding_widths(job: "Job") -> Iterator[tuple[str, int | None]]:
     for name, other in job.features.items():
         if isinstance(other, NumericFeature) and other.bucketize:
             yield name, other.bucketize.dim or job.model.embedding_dim
+        elif isinstance(other, TimeFeature):
+            yield name, other.dim or job.model.embedding_dim

@@ -10,8 +10,8 @@ from pydantic import (
     model_validator,
 )
 
-from configs.durations import DAY_MS, Duration, Moment, moment_ms
 from configs.drift import Drift
+from configs.durations import DAY_MS, Duration, Moment, moment_ms
 from configs.section import Section
 
 __all__ = [

@@ -6,6 +6,7 @@ The result is a table with the columns
     numeric, dense, truth    fixed-size lists of float (float32)
     event_time               int64
     multi_valued/NAME        list<int64>
+    multi_valued/NAME/weights  list<float>
     sequence/NAME/FIELD      list<int64> or list<float>
 
 in the order of `configs.layout`; groups without members are absent, and so are the
@@ -19,13 +20,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import tensorflow as tf
 
+from configs.columns import raw_name
 from configs.features import (
-    CategoricalFeature,
+    CrossedFeature,
     DenseFeature,
     MultiValuedFeature,
     NumericFeature,
     SequenceFeature,
+    TimeFeature,
 )
 from configs.job import Job
 from configs.layout import (
@@ -38,10 +42,13 @@ from configs.layout import (
     layout_of,
     multi_valued_key,
     sequence_key,
+    weights_key,
 )
 from preprocessing.arrays import one_array
+from preprocessing.encoding import CROSS_SEPARATOR
 from preprocessing.fields import id_field, raw_field, truth_field
 from preprocessing.fingerprinting import fingerprints_of
+from preprocessing.time_parts import time_part
 
 __all__ = ["encode_rows", "fixed_lists", "matrix_of"]
 
@@ -66,24 +73,22 @@ def encode_rows(job: Job, table: pa.Table, counters: Counter[str]) -> pa.Table:
         EVENT_TIME: _chunk(table, "time"),
         TRUTH: fixed_lists([_truth(job, table, label) for label in layout.labels]),
     }
-    texts, numbers, vectors = [], [], []
+    numbers, vectors = [], []
     for name, feature in job.features.items():
         if isinstance(feature, SequenceFeature):
             if not feature.built:
                 columns.update(_sequence(table, name, feature, counters))
             continue
-        column = _chunk(table, raw_field(feature.raw_name(name)))
-        if isinstance(feature, CategoricalFeature):
-            texts.append(fingerprints_of(column))
-        elif isinstance(feature, NumericFeature):
-            numbers.append(_float32(column))
+        if isinstance(feature, NumericFeature):
+            numbers.append(_float32(_raw(job, table, name)))
         elif isinstance(feature, DenseFeature):
-            vectors.append(_vector(column, feature.length))
+            vectors.append(_vector(_raw(job, table, name), feature.length))
         elif isinstance(feature, MultiValuedFeature):
-            key = multi_valued_key(name)
-            columns[key] = _multi_valued(column, name, feature, counters)
-    if texts:
-        columns[CATEGORICAL] = fixed_lists(texts)
+            columns |= _multi_valued(table, name, feature, counters)
+    if layout.categorical:
+        columns[CATEGORICAL] = fixed_lists(
+            [_categorical(job, table, name) for name in layout.categorical]
+        )
     if numbers:
         columns[NUMERIC] = fixed_lists(numbers)
     if vectors:
@@ -113,6 +118,36 @@ def _chunk(table: pa.Table, name: str) -> pa.Array:
     return one_array(table[name])
 
 
+def _raw(job: Job, table: pa.Table, name: str) -> pa.Array:
+    return _chunk(table, raw_field(raw_name(job, name)))
+
+
+def _categorical(job: Job, table: pa.Table, name: str) -> npt.NDArray[np.int64]:
+    if isinstance(job.features[name], TimeFeature):
+        return _time_part(job, table, name)
+    return fingerprints_of(_text(job, table, name))
+
+
+def _text(job: Job, table: pa.Table, name: str) -> pa.Array:
+    """Returns the canonical texts of a feature of one value."""
+    feature = job.features[name]
+    if isinstance(feature, CrossedFeature):
+        parts = [_text(job, table, part) for part in feature.of]
+        return pc.binary_join_element_wise(*parts, CROSS_SEPARATOR)
+    if isinstance(feature, TimeFeature):
+        return pa.array(_time_part(job, table, name)).cast(pa.string())
+    return _raw(job, table, name)
+
+
+def _time_part(job: Job, table: pa.Table, name: str) -> npt.NDArray[np.int64]:
+    feature = job.features[name]
+    if not isinstance(feature, TimeFeature):
+        raise TypeError(f"{name} is no time feature")
+    times = _raw(job, table, name).to_numpy(zero_copy_only=False)
+    part: npt.NDArray[np.int64] = time_part(tf.constant(times), feature).numpy()
+    return part
+
+
 def _float32(column: pa.Array) -> npt.NDArray[np.float32]:
     values: npt.NDArray[np.float64] = column.to_numpy(zero_copy_only=False)
     return values.astype(np.float32)
@@ -133,15 +168,22 @@ def _vector(column: pa.Array, length: int) -> npt.NDArray[np.float32]:
 
 
 def _multi_valued(
-    column: pa.Array, name: str, feature: MultiValuedFeature, counters: Counter[str]
-) -> pa.Array:
+    table: pa.Table, name: str, feature: MultiValuedFeature, counters: Counter[str]
+) -> dict[str, pa.Array]:
+    column = _chunk(table, raw_field(feature.raw_name(name)))
     flat = column.flatten()
     rows = _row_numbers(column)
     present = pc.not_equal(flat, "").to_numpy(zero_copy_only=False)
     rank = _rank(rows, present, len(column))
     kept = present & (rank < feature.max_length)
     counters[f"features.{name}.truncated_values"] += int((present & ~kept).sum())
-    return _lists(fingerprints_of(flat.filter(pa.array(kept))), rows[kept], len(column))
+    hashed = fingerprints_of(flat.filter(pa.array(kept)))
+    columns = {multi_valued_key(name): _lists(hashed, rows[kept], len(column))}
+    if feature.weights is not None:
+        given = _float32(_chunk(table, raw_field(feature.raw_weights)).flatten())[kept]
+        weights = np.where(np.isnan(given), np.float32(1.0), given)
+        columns[weights_key(name)] = _lists(weights, rows[kept], len(column))
+    return columns
 
 
 def _sequence(

@@ -5,16 +5,18 @@ graph hashes request values with the same function. `encode_request` is the whol
 what the graph does to raw columns; the twin for logs is `preprocessing.encode_rows`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from configs.columns import raw_name
 from configs.features import (
-    CategoricalFeature,
+    CrossedFeature,
     DenseFeature,
     MultiValuedFeature,
     NumericFeature,
     SequenceFeature,
+    TimeFeature,
 )
 from configs.job import Job
 from configs.layout import (
@@ -23,11 +25,17 @@ from configs.layout import (
     FINGERPRINT_RANGE,
     NUMERIC,
     PADDING,
+    layout_of,
     multi_valued_key,
     sequence_key,
+    weights_key,
 )
+from preprocessing.time_parts import time_part
 
-__all__ = ["encode_request", "fingerprints"]
+__all__ = ["CROSS_SEPARATOR", "encode_request", "fingerprints"]
+
+CROSS_SEPARATOR = "\x1f"
+"""Stands between the texts that a crossed feature joins."""
 
 
 def fingerprints(texts: tf.Tensor) -> tf.Tensor:
@@ -49,30 +57,29 @@ def encode_request(columns: Mapping[str, tf.Tensor], job: Job) -> dict[str, tf.T
         columns: by name of the raw column (`configs.columns.raw_columns`). Categorical
             columns hold canonical text, [B] or lists [B, L] right-padded with "";
             numbers are float32, [B] or [B, L] right-padded with NaN. Dense vectors
-            must be whole, or all NaN (missing).
+            must be whole, or all NaN (missing). Times are int64 [B] in milliseconds,
+            or `NO_TIME`.
         job: says which features the columns make.
 
     Returns:
         The encoded features, by key of `configs.layout`, with the shapes given there;
         multi-valued features are as long as the longest one in the batch.
     """
-    texts, numbers, vectors = [], [], []
+    numbers, vectors = [], []
     encoded: dict[str, tf.Tensor] = {}
     for name, feature in job.features.items():
         if isinstance(feature, SequenceFeature):
             encoded.update(_sequence(columns, name, feature))
-            continue
-        column = columns[feature.raw_name(name)]
-        if isinstance(feature, CategoricalFeature):
-            texts.append(column)
         elif isinstance(feature, NumericFeature):
-            numbers.append(column)
+            numbers.append(columns[raw_name(job, name)])
         elif isinstance(feature, DenseFeature):
+            column = columns[raw_name(job, name)]
             vectors.append(tf.where(tf.math.is_nan(column), 0.0, column))
         elif isinstance(feature, MultiValuedFeature):
-            encoded[multi_valued_key(name)] = _multi_valued(column, feature)
-    if texts:
-        encoded[CATEGORICAL] = fingerprints(tf.stack(texts, axis=1))
+            encoded.update(_multi_valued(columns, name, feature))
+    categorical = layout_of(job).categorical
+    if categorical:
+        encoded[CATEGORICAL] = _categorical(columns, job, categorical)
     if numbers:
         encoded[NUMERIC] = tf.stack(numbers, axis=1)
     if vectors:
@@ -80,10 +87,60 @@ def encode_request(columns: Mapping[str, tf.Tensor], job: Job) -> dict[str, tf.T
     return encoded
 
 
-def _multi_valued(texts: tf.Tensor, feature: MultiValuedFeature) -> tf.Tensor:
+def _categorical(
+    columns: Mapping[str, tf.Tensor], job: Job, names: Sequence[str]
+) -> tf.Tensor:
+    """Returns int64 [B, names]; all texts are hashed by one op."""
+    times = {name: _time_part(columns, job, name) for name in names}
+    hashed = [name for name in names if times[name] is None]
+    found = {}
+    if hashed:
+        texts = tf.stack([_text(columns, job, name) for name in hashed], axis=1)
+        values = tf.unstack(fingerprints(texts), num=len(hashed), axis=1)
+        found = dict(zip(hashed, values, strict=True))
+    return tf.stack([found.get(name, times[name]) for name in names], axis=1)
+
+
+def _time_part(
+    columns: Mapping[str, tf.Tensor], job: Job, name: str
+) -> tf.Tensor | None:
+    feature = job.features[name]
+    if not isinstance(feature, TimeFeature):
+        return None
+    return time_part(columns[raw_name(job, name)], feature)
+
+
+def _text(columns: Mapping[str, tf.Tensor], job: Job, name: str) -> tf.Tensor:
+    """Returns the canonical texts of a feature of one value, string [B]."""
+    feature = job.features[name]
+    if isinstance(feature, CrossedFeature):
+        parts = [_text(columns, job, part) for part in feature.of]
+        return tf.strings.join(parts, separator=CROSS_SEPARATOR)
+    if isinstance(feature, TimeFeature):
+        return tf.strings.as_string(_time_part(columns, job, name))
+    return columns[raw_name(job, name)]
+
+
+def _multi_valued(
+    columns: Mapping[str, tf.Tensor], name: str, feature: MultiValuedFeature
+) -> dict[str, tf.Tensor]:
+    texts = columns[feature.raw_name(name)]
     kept = tf.ragged.boolean_mask(texts, texts != "")[:, : feature.max_length]
     hashed = tf.ragged.map_flat_values(fingerprints, kept)
-    return hashed.to_tensor(default_value=tf.constant(PADDING, tf.int64))
+    padding = tf.constant(PADDING, tf.int64)
+    encoded = {multi_valued_key(name): hashed.to_tensor(default_value=padding)}
+    if feature.weights is not None:
+        given = columns[feature.raw_weights]
+        # Lists of a request may be padded to different lengths.
+        given = tf.pad(
+            given,
+            [[0, 0], [0, tf.maximum(tf.shape(texts)[1] - tf.shape(given)[1], 0)]],
+            constant_values=float("nan"),
+        )[:, : tf.shape(texts)[1]]
+        given = tf.where(tf.math.is_nan(given), 1.0, given)
+        weights = tf.ragged.boolean_mask(given, texts != "")[:, : feature.max_length]
+        encoded[weights_key(name)] = weights.to_tensor(default_value=0.0)
+    return encoded
 
 
 def _sequence(

@@ -7,6 +7,7 @@ feature). Reading yields one Arrow column for each field, called `Field.name`:
     id, string, int64       string           "" (canonical text, see configs.canonical)
     number, truth           double           NaN
     time                    int64            none; milliseconds since the epoch
+    moment                  int64            NO_TIME; milliseconds since the epoch
     flag                    int8             0
     label                   int8             none; 0 or 1
     lists of text           list<string>     empty list; "" inside
@@ -17,9 +18,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.columns import RawColumn, raw_columns
-from configs.data import EventLog, TimeUnit
+from configs.data import EventLog
 from configs.histories import BehaviourColumn, behaviour_sources
 from configs.job import Job
+from configs.times import TimeUnit
 
 __all__ = [
     "IMPRESSIONS",
@@ -44,7 +46,9 @@ __all__ = [
     "value_name",
 ]
 
-FieldKind = Literal["id", "string", "int64", "number", "time", "flag", "label", "truth"]
+FieldKind = Literal[
+    "id", "string", "int64", "number", "time", "moment", "flag", "label", "truth"
+]
 
 IMPRESSIONS = "impressions"
 """Name of the impression log in counters and dead letters."""
@@ -66,6 +70,7 @@ class Field:
         length: exact length of the lists of a dense vector, else None.
         separator: splits the text of a list in CSV and TSV files.
         aligned_with: name of the field whose lists must be as long, else None.
+        non_negative: whether numbers must not be negative.
     """
 
     name: str
@@ -76,6 +81,7 @@ class Field:
     length: int | None = None
     separator: str = "|"
     aligned_with: str | None = None
+    non_negative: bool = False
 
     @property
     def required(self) -> bool:
@@ -189,11 +195,13 @@ def _feature_field(column: RawColumn) -> Field:
     return Field(
         name=raw_field(column.name),
         column=column.source,
-        kind=column.type,
+        kind="moment" if column.type == "time" else column.type,
+        unit=column.unit or "ms",
         is_list=column.is_list,
         length=column.length,
         separator=column.separator,
         aligned_with=None if aligned is None else raw_field(aligned),
+        non_negative=column.non_negative,
     )
 
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from configs.job import Job
 from configs.manifest import GOLDEN_EXAMPLES, GOLDEN_ROWS
+from configs.times import TimeUnit, spelled_time
 from preprocessing.hashing import salted, unit_interval
 from preprocessing.plan import column_array
 from preprocessing.scratch import Scratch, read_bucket, write_atomically
@@ -68,9 +69,11 @@ def golden_candidates(
     return chosen
 
 
-def raw_values(values: list[Any], kind: str) -> list[Any]:
+def raw_values(values: list[Any], kind: str, unit: TimeUnit | None = None) -> list[Any]:
     """Returns values as a request spells them: integers, text ("" where missing),
-    numbers (null where missing), and lists of these."""
+    numbers and times (null where missing), and lists of these."""
+    if unit is not None:
+        return [spelled_time(value, unit) for value in values]
     if kind != "int64":  # orjson writes NaN as null
         return values
     return [

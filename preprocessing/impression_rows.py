@@ -153,7 +153,7 @@ def _golden_candidates(
         picked = table.take(pa.array(chosen))
         columns = {
             column.name: raw_values(
-                picked[raw_field(column.name)].to_pylist(), column.type
+                picked[raw_field(column.name)].to_pylist(), column.type, column.unit
             )
             for column in raw_columns(plan.job).values()
             if not column.built

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from configs.errors import DataError
 from configs.section import suggestion
+from configs.times import NO_TIME
 from preprocessing.blocks import Block, parquet_file
 from preprocessing.fields import Field
 from preprocessing.files import LogFile, open_stream
@@ -186,6 +187,8 @@ def _present(table: pa.Table, field: Field) -> npt.NDArray[np.bool_]:
     elif field.kind in ("number", "truth"):
         values = column.fill_null(float("nan")).to_numpy(zero_copy_only=False)
         present = ~np.isnan(values)
+    elif field.kind == "moment":
+        present = column.fill_null(NO_TIME).to_numpy() != NO_TIME
     else:
         present = np.ones(len(column), np.bool_)
     return present
@@ -201,13 +204,14 @@ def _description(field: Field) -> str:
         "label": "label (0/1 or true/false)",
         "flag": "mark (0/1 or true/false)",
         "time": f"time in {field.unit!r}",
+        "moment": f"time in {field.unit!r}",
     }
     name = names[field.kind]
     return f"list of {name} values" if field.is_list else name
 
 
 def _advice(field: Field) -> str:
-    if field.kind == "time":
+    if field.kind in ("time", "moment"):
         return "Set the unit of the time column: s, ms, us, ns or iso"
     if field.kind == "int64":
         return "Declare the feature 'type: string', or mend the log"

@@ -35,13 +35,23 @@ RECORD = "record"
 Fault = tuple[str, npt.NDArray[np.bool_] | None]
 """A reason, and the rows it holds for (None: for none)."""
 
-_TYPES = {"time": pa.int64(), "flag": pa.int8(), "label": pa.int8()}
+_TYPES = {
+    "time": pa.int64(),
+    "moment": pa.int64(),
+    "flag": pa.int8(),
+    "label": pa.int8(),
+}
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def kind_reason(field: Field) -> str:
     """Returns the reason of a value that is not of the field's kind."""
-    special = {"id": "invalid_id", "time": "invalid_time", "label": "invalid_label"}
+    special = {
+        "id": "invalid_id",
+        "time": "invalid_time",
+        "moment": "invalid_time",
+        "label": "invalid_label",
+    }
     return special.get(field.kind, "wrong_type")
 
 
@@ -165,6 +175,8 @@ def _convert_flat(raw: pa.Array, field: Field, from_text: bool) -> tuple[pa.Arra
         return column, bad
     if field.kind == "time":
         values, bad = vectors.times(raw, field.unit)
+    elif field.kind == "moment":
+        values, bad = vectors.moments(raw, field.unit)
     elif field.kind == "label":
         values, bad = vectors.labels(raw)
     elif field.kind == "flag":
@@ -185,6 +197,9 @@ def _faults(field: Field, columns: dict[str, pa.Array]) -> list[Fault]:
         infinite = np.abs(flat.to_numpy(zero_copy_only=False)) > _FLOAT32_MAX
         if infinite.any():
             faults.append(("non_finite", _rows_of(column, infinite, field.is_list)))
+        if field.non_negative:
+            negative = flat.to_numpy(zero_copy_only=False) < 0
+            faults.append(("negative", _rows_of(column, negative, field.is_list)))
     if field.length is not None:
         lengths = _lengths(column)
         faults.append(("wrong_length", (lengths != field.length) & (lengths != 0)))

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pajson
 
+from configs.times import NO_TIME
 from preprocessing.fields import Field
 from preprocessing.normalize import (
     Fault,
@@ -35,6 +36,8 @@ _ONE_BY_ONE = 64
 """Pieces of at most this many lines are not halved further."""
 _PARSER_CHUNK = 1 << 20
 """Bytes that one of Arrow's parsing threads takes at a time."""
+_NUMBERED = ("int64", "label", "time", "moment")
+"""Kinds that are mostly spelled as integers."""
 _EXACT_FLOATS = 2**53
 """From here on, neighboring integers are the same float."""
 
@@ -187,7 +190,7 @@ def _type_of(values: list[Any], uses: list[Field]) -> pa.DataType:
         # As text a fraction is wrong, an integer is not: Arrow is to refuse the piece.
         is_text = any(field.kind in ("id", "string") for field in uses)
         return pa.string() if is_text else pa.float64()
-    if not types and any(field.kind in ("int64", "label", "time") for field in uses):
+    if not types and any(field.kind in _NUMBERED for field in uses):
         return pa.int64()
     if not types and all(field.kind == "flag" for field in uses):
         return pa.bool_()
@@ -244,4 +247,6 @@ def _blank(field: Field) -> Any:
         return []
     if field.is_text:
         return ""
+    if field.kind == "moment":
+        return NO_TIME
     return 0 if field.kind in ("time", "label", "flag") else float("nan")

@@ -12,7 +12,8 @@ REASONS = (
     "non_finite",  # a number is infinite (or too large for float32)
     "wrong_length",  # a dense vector has another length than declared
     "incomplete_vector",  # a dense vector misses some of its numbers
-    "unaligned",  # the fields of a sequence are not equally long
+    "unaligned",  # the fields of a sequence, or values and weights, differ in length
+    "negative",  # a weight is negative
 )
 """Reasons that lie in a record itself; the position is the code of a reason."""
 

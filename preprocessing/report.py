@@ -1,6 +1,7 @@
 """The table of counters that a run ends with."""
 
 from configs.manifest import Manifest
+from preprocessing.table_report import table_lines
 
 __all__ = ["report"]
 
@@ -27,6 +28,7 @@ def report(manifest: Manifest) -> str:
             for name, count in manifest.dead_letters.items()
             if name.rpartition(".")[0] == log
         ]
+    lines += table_lines(manifest)
     features = {
         name: n for name, n in manifest.counters.items() if name.startswith("features.")
     }
@@ -62,6 +64,7 @@ _ORDER = (
     "not_after",
     "too_late",
     "joined",
+    "deletions",
     "kept",
 )
 

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.contract import data_contract, fingerprint
@@ -53,10 +54,12 @@ from preprocessing.inspection import inspect_file
 from preprocessing.pipeline import run_pipeline
 from preprocessing.plan import Plan
 from preprocessing.progress import show_progress
+from preprocessing.quantiles import quantiles_of
 from preprocessing.row_numbers import numbered
 from preprocessing.scratch import Scratch, read_bucket, write_atomically
 from preprocessing.splitting import SPLITS
 from preprocessing.statistics import merge_counts, merge_moments, to_statistics
+from preprocessing.table_report import table_warnings
 from preprocessing.table_stage import hold_tables, large_tables
 
 __all__ = ["DEFAULT_BLOCK_BYTES", "DEFAULT_RUNNER", "preprocess"]
@@ -288,7 +291,10 @@ def _write_statistics(plan: Plan, folder: Path, buckets: list[dict[str, Any]]) -
     trained = [s["splits"]["train"] for s in buckets if "train" in s["splits"]]
     names = list(trained[0]["moments"]) if trained else []
     numeric = {
-        name: to_statistics(merge_moments(part["moments"][name] for part in trained))
+        name: to_statistics(
+            merge_moments(part["moments"][name] for part in trained),
+            quantiles_of(_left(plan, f"cells/{name}")),
+        )
         for name in names
     }
     distributions = merge_distributions(
@@ -304,9 +310,15 @@ def _write_statistics(plan: Plan, folder: Path, buckets: list[dict[str, Any]]) -
     for name, _ in embedded_features(plan.job.features):
         path = folder / counts_file(name)
         path.parent.mkdir(exist_ok=True)
-        parts = sorted(plan.scratch.folder(f"counts/{name}").glob("*.arrow"))
-        tables = [read_bucket([str(part)], 0) for part in parts]
-        pq.write_table(merge_counts([t for t in tables if t is not None]), path)
+        pq.write_table(merge_counts(list(_left(plan, f"counts/{name}"))), path)
+
+
+def _left(plan: Plan, folder: str) -> Iterator[pa.Table]:
+    """Yields the tables that the buckets left in a folder, in order of the buckets."""
+    for path in sorted(plan.scratch.folder(folder).glob("*.arrow")):
+        table = read_bucket([str(path)], 0)
+        if table is not None:
+            yield table
 
 
 def _is_of_another_unit(first: int, last: int) -> bool:
@@ -317,6 +329,7 @@ def _is_of_another_unit(first: int, last: int) -> bool:
 
 def _warnings(job: Job, manifest: Manifest) -> Iterator[str]:
     train = manifest.splits["train"]
+    yield from table_warnings(manifest)
     for name, split in manifest.splits.items():
         if split.rows == 0 and manifest.day is None:
             yield f"the {name} split is empty: check preprocessing.split"

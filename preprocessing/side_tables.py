@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from configs.times import NO_TIME
 from preprocessing.arrays import one_array
 from preprocessing.fields import Field, key_field
 
@@ -145,10 +146,11 @@ def _as_of(
 def _taken(source: Any, places: pa.Array, field: Field) -> pa.Array:
     """Returns values of some rows, and what stands for missing ones for the rest."""
     missing: Any = "" if field.is_text else float("nan")
+    if field.kind == "moment":
+        missing = NO_TIME
     if not field.is_list:
         if source is None:
-            kind = pa.string() if field.is_text else pa.float64()
-            return pa.array([missing] * len(places), kind)
+            return pa.array([missing] * len(places), pa.scalar(missing).type)
         return source.take(places).fill_null(missing)
     if source is None:
         kind = pa.list_(pa.string() if field.is_text else pa.float64())

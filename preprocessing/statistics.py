@@ -12,7 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from configs.features import CategoricalFeature, SequenceFeature, embedded_features
+from configs.features import (
+    CategoricalFeature,
+    CrossedFeature,
+    SequenceFeature,
+    embedded_features,
+)
 from configs.job import Job
 from configs.layout import (
     CATEGORICAL,
@@ -24,11 +29,13 @@ from configs.layout import (
 from configs.manifest import NumericStatistics
 from preprocessing.arrays import one_array
 from preprocessing.encode_rows import matrix_of
+from preprocessing.quantiles import cell_counts
 
 __all__ = [
     "Moments",
     "merge_counts",
     "merge_moments",
+    "numeric_cells",
     "numeric_moments",
     "to_statistics",
     "value_counts",
@@ -64,6 +71,18 @@ def numeric_moments(
     return moments
 
 
+def numeric_cells(
+    job: Job, table: pa.Table, weights: npt.NDArray[np.float64]
+) -> dict[str, pa.Table]:
+    """Returns the counts that quantiles are made of, of all numeric features of encoded
+    rows (see `preprocessing.quantiles`)."""
+    names = layout_of(job).numeric
+    if not names:
+        return {}
+    columns = matrix_of(table[NUMERIC]).T
+    return {n: cell_counts(c, weights) for n, c in zip(names, columns, strict=True)}
+
+
 def merge_moments(parts: Iterable[Moments]) -> Moments:
     """Merges the moments of buckets, in the order given."""
     total = _moments(np.zeros(0, np.float32), np.zeros(0))
@@ -86,7 +105,7 @@ def merge_moments(parts: Iterable[Moments]) -> Moments:
     return total
 
 
-def to_statistics(moments: Moments) -> NumericStatistics:
+def to_statistics(moments: Moments, quantiles: list[float]) -> NumericStatistics:
     """Returns what the manifest's schema wants to know."""
     weight = moments["weight"]
     deviations = {
@@ -102,6 +121,7 @@ def to_statistics(moments: Moments) -> NumericStatistics:
         log1p_stddev=deviations["log1p"],
         minimum=moments["minimum"],
         maximum=moments["maximum"],
+        quantiles=quantiles,
     )
 
 
@@ -119,7 +139,7 @@ def value_counts(
     for name, _ in embedded_features(job.features):
         feature, _, field = name.partition(".")
         definition = job.features[feature]
-        if isinstance(definition, CategoricalFeature):
+        if isinstance(definition, CategoricalFeature | CrossedFeature):
             column = layout.categorical.index(name)
             values = matrix_of(table[CATEGORICAL])[:, column]
             rows = np.arange(table.num_rows)

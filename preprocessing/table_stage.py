@@ -127,9 +127,10 @@ def enrich_impressions(
         ordinal: a number of their own for these rows.
         counters: are added to.
     """
-    for name, path in plan.held.items():
-        rows = read_bucket([path], 0)
-        table = _joined(plan, name, table, rows, counters)
+    for name in plan.job.data.tables:
+        if name not in plan.met:  # nor held, where a day has no files of it
+            paths = [plan.held[name]] if name in plan.held else []
+            table = _joined(plan, name, table, read_bucket(paths, 0), counters)
     return _send_on(plan, 0, table, ordinal, counters)
 
 

@@ -5,25 +5,13 @@ Same rules, one value at a time: slow, and only for the lines around a damaged o
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from configs.canonical import canonical_text
-from configs.data import TimeUnit
+from configs.times import NO_TIME, time_ms
 from preprocessing.fields import Field
 
-__all__ = ["EARLIEST_MS", "LATEST_MS", "field_value", "iso_time_ms", "time_ms"]
-
-EARLIEST_MS, LATEST_MS = -(2**53), 2**53
-"""Times outside are refused: they are units mistaken, or garbage."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MULTIPLIER: dict[TimeUnit, tuple[int, int]] = {
-    "s": (1_000, 1),
-    "ms": (1, 1),
-    "us": (1, 1_000),
-    "ns": (1, 1_000_000),
-}
+__all__ = ["field_value"]
 
 
 def field_value(field: Field, value: object) -> Any:
@@ -40,52 +28,6 @@ def field_value(field: Field, value: object) -> Any:
     if not isinstance(value, list):
         raise ValueError(f"expected a list, got {value!r}")
     return [convert(field, item) for item in value]
-
-
-def time_ms(value: object, unit: TimeUnit) -> int:
-    """Converts a time to milliseconds since the epoch, rounded down.
-
-    Raises:
-        ValueError: if it is no time of that unit.
-    """
-    if isinstance(value, bool) or value is None:
-        raise ValueError(f"expected a time, got {value!r}")
-    if unit == "iso":
-        if not isinstance(value, str):
-            raise ValueError(f"expected ISO 8601 text, got {value!r}")
-        return iso_time_ms(value)
-    if isinstance(value, str):
-        # int() and float() take more than digits ("1_0", " 1"), vectors do not.
-        if not value.isascii() or "_" in value or value != value.strip():
-            raise ValueError(f"expected a number, got {value!r}")
-        digits = value.lstrip("-").isdigit()
-        value = int(value) if digits else float(value)
-    multiplier, divisor = _MULTIPLIER[unit]
-    if isinstance(value, int):
-        time = value * multiplier // divisor
-    elif isinstance(value, float) and math.isfinite(value):
-        time = math.floor(value * multiplier / divisor)
-    else:
-        raise ValueError(f"expected a time, got {value!r}")
-    return _in_range(time)
-
-
-def iso_time_ms(text: str) -> int:
-    """Converts ISO 8601 text (UTC unless it names an offset) to milliseconds.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return _in_range((moment - _EPOCH) // timedelta(milliseconds=1))
-
-
-def _in_range(time: int) -> int:
-    if not EARLIEST_MS <= time <= LATEST_MS:
-        raise ValueError(f"{time} ms is no plausible time")
-    return time
 
 
 def _id(field: Field, value: object) -> str:
@@ -138,6 +80,10 @@ def _flag(field: Field, value: object) -> int:
     return 0 if value in (None, "") else _label(field, value)
 
 
+def _moment(field: Field, value: object) -> int:
+    return NO_TIME if value in (None, "") else time_ms(value, field.unit)
+
+
 def _time(field: Field, value: object) -> int:
     return time_ms(value, field.unit)
 
@@ -151,4 +97,5 @@ _CONVERTERS: dict[str, Callable[[Field, object], Any]] = {
     "label": _label,
     "flag": _flag,
     "time": _time,
+    "moment": _moment,
 }

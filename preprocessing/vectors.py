@@ -15,11 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.canonical import CategoricalType, canonical_text
-from configs.data import TimeUnit
+from configs.times import (
+    EARLIEST_MS,
+    LATEST_MS,
+    NO_TIME,
+    TimeUnit,
+    iso_time_ms,
+    time_ms,
+)
 from preprocessing.arrays import one_array
-from preprocessing.values import EARLIEST_MS, LATEST_MS, iso_time_ms, time_ms
 
-__all__ = ["Converted", "flags", "labels", "numbers", "texts", "times"]
+__all__ = ["Converted", "flags", "labels", "moments", "numbers", "texts", "times"]
 
 Mask = npt.NDArray[np.bool_] | None
 Converted = tuple[Any, Mask]
@@ -123,11 +129,23 @@ def flags(array: pa.Array) -> Converted:
     values, bad = labels(array)
     if bad is None:
         return values, None
+    return values, _some(bad & ~_absent(array))
+
+
+def moments(array: pa.Array, unit: TimeUnit) -> Converted:
+    """Returns times as `times` does, `NO_TIME` where missing or bad."""
+    values, bad = times(array, unit)
+    if bad is None:
+        return values, None
+    return np.where(bad, NO_TIME, values), _some(bad & ~_absent(array))
+
+
+def _absent(array: pa.Array) -> npt.NDArray[np.bool_]:
+    """Returns which values are missing: null, or the empty text."""
     array = _plain(array)
-    missing = _values(array.is_null())
     if pa.types.is_string(array.type):
-        missing |= _values(pc.equal(array.fill_null(""), ""))
-    return values, _some(bad & ~missing)
+        return _values(pc.equal(array.fill_null(""), ""))
+    return _values(array.is_null())
 
 
 def _plain(array: pa.Array) -> pa.Array:

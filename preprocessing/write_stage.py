@@ -30,7 +30,7 @@ from preprocessing.hashing import salted
 from preprocessing.plan import Plan, column_array
 from preprocessing.scratch import read_bucket, write_buckets
 from preprocessing.splitting import SPLITS
-from preprocessing.statistics import numeric_moments, value_counts
+from preprocessing.statistics import numeric_cells, numeric_moments, value_counts
 from preprocessing.tfrecord import write_records
 
 __all__ = ["write_bucket"]
@@ -210,8 +210,14 @@ def _write_split(
         weights = _weights(plan, table, labels)
         summary["moments"] = numeric_moments(job, table, weights)
         summary["distributions"] = count_distributions(job, table, weights)
-        for name, counts in value_counts(job, table, weights).items():
-            path = plan.scratch.folder(f"counts/{name}") / f"{bucket:08}.arrow"
+        counted = {
+            f"counts/{name}": counts
+            for name, counts in value_counts(job, table, weights).items()
+        }
+        for name, cells in numeric_cells(job, table, weights).items():
+            counted[f"cells/{name}"] = cells
+        for name, counts in counted.items():
+            path = plan.scratch.folder(name) / f"{bucket:08}.arrow"
             write_buckets(path, counts, np.zeros(counts.num_rows, np.int64), 1)
     return summary
 

@@ -85,8 +85,7 @@ def weights_by_name(model: Any) -> dict[str, tf.Variable]:
 
 def _tensor_spec(column: Column) -> tf.TensorSpec:
     shape = [None, column.length] if column.is_list else [None]
-    dtype = tf.float32 if column.is_number else tf.string
-    return tf.TensorSpec(shape, dtype, name=column.keyword)
+    return tf.TensorSpec(shape, tf.as_dtype(column.dtype), name=column.keyword)
 
 
 def _is_jitted(function: Any) -> bool:

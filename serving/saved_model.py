@@ -141,7 +141,7 @@ def _check_signature(folder: Path, specification: Specification, root: Any) -> N
     }
     expected = {
         column.keyword: (
-            tf.float32 if column.is_number else tf.string,
+            tf.as_dtype(column.dtype),
             2 if column.is_list else 1,
         )
         for column in specification.columns

@@ -15,6 +15,7 @@ from configs.contract import data_contract, fingerprint
 from configs.errors import ExportError
 from configs.job import Job
 from configs.section import Section
+from configs.times import TimeUnit, spelled_time
 from serving.input_names import standins
 
 __all__ = [
@@ -48,16 +49,25 @@ class Column(_Record):
     """
 
     name: str
-    type: Literal["string", "int64", "number"]
+    type: Literal["string", "int64", "number", "time"]
     is_list: bool = False
     length: PositiveInt | None = None
     aligned_with: str | None = None
     input: str | None = None
+    unit: TimeUnit | None = None
+    non_negative: bool = False
 
     @property
     def keyword(self) -> str:
         """The name of the column's input when the SavedModel is called from Python."""
         return self.input or self.name
+
+    @property
+    def dtype(self) -> Literal["float32", "int64", "string"]:
+        """Of the input of the graph: times are int64, in milliseconds."""
+        if self.type == "time":
+            return "int64"
+        return "float32" if self.is_number else "string"
 
     @property
     def is_number(self) -> bool:
@@ -66,6 +76,8 @@ class Column(_Record):
 
     def describe(self) -> str:
         """Returns the expected value in words, for messages."""
+        if self.type == "time":
+            return f"a time in {self.unit!r}"
         if self.is_list:
             many = {"string": "texts", "int64": "integers", "number": "numbers"}
             count = f"{self.length} " if self.length else ""
@@ -76,6 +88,8 @@ class Column(_Record):
 
     def example(self) -> Any:
         """Returns a value of the right form."""
+        if self.type == "time":
+            return spelled_time(1_500_000_000_000, self.unit or "ms")
         one: Any = {"string": "text", "int64": 7, "number": 0.5}[self.type]
         if self.length is not None:
             return [one] * self.length
@@ -103,11 +117,16 @@ class Specification(_Record):
         return [column.name for column in self.columns]
 
     def sequences(self) -> Iterator[list[Column]]:
-        """Yields the columns of each sequence; their lists are equally long."""
+        """Yields the columns of each sequence, and multi-valued ones with their
+        weights; their lists are as long as those of the first."""
+        firsts = {column.name: column for column in self.columns}
         groups: dict[str, list[Column]] = {}
         for column in self.columns:
-            if column.aligned_with is not None:
-                groups.setdefault(column.aligned_with, []).append(column)
+            first = column.aligned_with
+            if first is not None:
+                group = groups.setdefault(first, [firsts[first]])
+                if column.name != first:
+                    group.append(column)
         yield from groups.values()
 
     def example_row(self) -> dict[str, Any]:
@@ -159,4 +178,6 @@ def _column(column: RawColumn, standin: str | None) -> Column:
         length=column.length,
         aligned_with=column.aligned_with,
         input=standin,
+        unit=column.unit,
+        non_negative=column.non_negative,
     )

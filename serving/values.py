@@ -2,7 +2,8 @@
 
 Legend: B rows, L the longest list of a column. A categorical value becomes its
 canonical text as UTF-8, `b""` where missing; a number becomes float32, NaN where
-missing. Lists are padded on the right with the same. The exported graph does the rest.
+missing; a time becomes int64 in milliseconds since the epoch, `NO_TIME` where missing.
+Lists are padded on the right with the same. The exported graph does the rest.
 """
 
 import base64
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from configs.canonical import CategoricalType, canonical_text
+from configs.times import NO_TIME, TimeUnit, time_ms
 from serving.problems import Problem, shown
 from serving.specification import Column, Specification
 
@@ -232,7 +234,13 @@ def _vector_problems(
 
 def _pack_values(column: Column, values: Sequence[Any]) -> _Flat:
     if column.type == "number":
-        return _pack_numbers(values)
+        packed, bad = _pack_numbers(values)
+        if column.non_negative:
+            for position in np.flatnonzero(packed < 0).tolist():
+                bad[position] = shown(values[position]), "a number that is not negative"
+        return packed, bad
+    if column.type == "time":
+        return _pack_times(values, column.unit or "ms")
     return _pack_texts(values, column.type)
 
 
@@ -252,6 +260,19 @@ def _pack_numbers(values: Sequence[Any]) -> _Flat:
         packed = wide.astype(np.float32)
     for position in np.flatnonzero(np.isinf(packed)).tolist():
         bad[position] = shown(values[position]), "a finite number that fits 32 bits"
+    return packed, bad
+
+
+def _pack_times(values: Sequence[Any], unit: TimeUnit) -> _Flat:
+    packed = np.full(len(values), NO_TIME, dtype=np.int64)
+    bad: dict[int, tuple[str, str]] = {}
+    for position, value in enumerate(values):
+        if value in (None, ""):
+            continue
+        try:
+            packed[position] = time_ms(value, unit)
+        except (ValueError, OverflowError):
+            bad[position] = shown(value), f"a time in {unit!r}"
     return packed, bad
 
 

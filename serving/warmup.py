@@ -10,7 +10,6 @@ TensorFlow Serving's guide "SavedModel Warmup".
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from serving.specification import EXTRA, SIGNATURE
@@ -62,7 +61,7 @@ def _prediction_log(name: str, arrays: Arrays) -> bytes:
     )
     request = _field(_REQUEST_MODEL, model)
     for column, values in arrays.items():
-        dtype = tf.float32 if values.dtype == np.float32 else tf.string
+        dtype = tf.string if values.dtype == object else tf.as_dtype(values.dtype)
         tensor = tf.make_tensor_proto(values, dtype=dtype).SerializeToString()
         entry = _field(_ENTRY_KEY, column.encode()) + _field(_ENTRY_VALUE, tensor)
         request += _field(_REQUEST_INPUTS, entry)

@@ -10,7 +10,7 @@ from configs.features import embedded_features
 from configs.job import Job
 from trainer.auxiliary.dmr import target_tables
 from trainer.inputs.files import ExampleFiles
-from trainer.layers.tables import tables_of
+from trainer.layers.tables import index_tables, tables_of
 from trainer.optimizers.registry import sparse_optimizer
 from trainer.vocabularies import Vocabularies
 
@@ -117,7 +117,7 @@ def _values_of_a_row(job: Job, source: ExampleFiles) -> int:
             ids = source.layout.sequences[feature].max_length
         width = job.embedding_of(name).dim or 0
         values += ids * (width + more)
-    return values
+    return values + sum(table.dim + more for table in index_tables(job))
 
 
 def check_memory(

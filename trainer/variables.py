@@ -25,6 +25,7 @@ from configs.layout import (
     ExampleLayout,
     multi_valued_key,
     sequence_key,
+    weights_key,
 )
 from trainer.inputs.examples import Batch
 
@@ -67,6 +68,8 @@ def one_row(layout: ExampleLayout) -> Batch:
     }
     for name in layout.multi_valued:
         batch[multi_valued_key(name)] = tf.fill([1, 1], tf.constant(PADDING, tf.int64))
+        if name in layout.weighted:
+            batch[weights_key(name)] = tf.zeros([1, 1])
     for name, sequence in layout.sequences.items():
         for field in sequence.fields:
             numeric = field in sequence.numeric

@@ -26,7 +26,8 @@ def metadata(specification: Specification, name: str, version: int) -> dict[str,
 
 def _input(column: Column) -> dict[str, Any]:
     sizes = [-1, column.length or -1] if column.is_list else [-1]
-    return _tensor("DT_FLOAT" if column.is_number else "DT_STRING", sizes)
+    names = {"float32": "DT_FLOAT", "int64": "DT_INT64", "string": "DT_STRING"}
+    return _tensor(names[column.dtype], sizes)
 
 
 def _tensor(dtype: str, sizes: list[int]) -> dict[str, Any]:

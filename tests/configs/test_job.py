@@ -62,7 +62,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"features.hour.bucketize.boundaries": []}, ["strictly increasing"]),
     (
         {"features.hour.bucketize.scheme": "log2"},
-        ["either 'boundaries' or 'scheme'"],
+        ["one of 'boundaries', 'scheme' and 'quantiles'"],
     ),
     ({"features.hour.transform": "log1p"}, ["'bucketize' takes the raw number"]),
     ({"features.price.transform": ["log1p", "log1p"]}, ["named twice"]),

@@ -17,6 +17,7 @@ from configs.layout import (
     SequenceLayout,
     multi_valued_key,
     sequence_key,
+    weights_key,
 )
 from trainer.inputs.ranges import checked_ids
 
@@ -54,6 +55,9 @@ def parse_examples(serialized: tf.Tensor, layout: ExampleLayout) -> Batch:
         key = multi_valued_key(name)
         values = _checked(parsed[key], name)
         batch[key] = values.to_tensor(default_value=PADDING)
+        if name in layout.weighted:
+            weights = parsed[weights_key(name)]
+            batch[weights_key(name)] = weights.to_tensor(default_value=0.0)
     for name, sequence in layout.sequences.items():
         for field in sequence.fields:
             key = sequence_key(name, field)
@@ -100,6 +104,8 @@ def _specification(layout: ExampleLayout) -> dict[str, object]:
             specification[key] = tf.io.FixedLenFeature([width], dtype)
     for name in layout.multi_valued:
         specification[multi_valued_key(name)] = _ragged(tf.int64)
+        if name in layout.weighted:
+            specification[weights_key(name)] = _ragged(tf.float32)
     for name, sequence in layout.sequences.items():
         for field in sequence.fields:
             dtype = tf.float32 if field in sequence.numeric else tf.int64

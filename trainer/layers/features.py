@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from configs.features import (
     CategoricalFeature,
+    CrossedFeature,
     MultiValuedFeature,
     NumericFeature,
     SequenceFeature,
+    TimeFeature,
 )
 from configs.job import Job
 from configs.layout import (
@@ -23,8 +25,9 @@ from configs.layout import (
     layout_of,
     multi_valued_key,
     sequence_key,
+    weights_key,
 )
-from configs.manifest import Statistics
+from configs.manifest import NumericStatistics, Statistics
 from trainer.layers.first_order import first_order_sum
 from trainer.layers.groups import (
     GROUPS,
@@ -41,6 +44,7 @@ from trainer.layers.numeric import (
     NumericTransform,
     bucket_boundaries,
     bucketize,
+    quantile_boundaries,
 )
 from trainer.layers.tables import Block, FusedTables, Table, tables_of
 
@@ -96,6 +100,7 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
             name: NumericTransform(fields, statistics=known, name=f"numeric_{name}")
             for name, fields in _sequence_numbers(job).items()
         }
+        self._boundaries = self._add_boundaries(known)
         first, *others = (self._layout(job, widths) for widths in self._widths)
         self.layout = replace(first, further=tuple(others))
         self.built = True
@@ -167,7 +172,28 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
         if not isinstance(feature, NumericFeature) or feature.bucketize is None:
             raise TypeError(f"{name} is not bucketized")
         column = _take(features[NUMERIC], [self._order.numeric.index(name)])
-        return bucketize(column, bucket_boundaries(feature.bucketize))
+        if name in self._boundaries:
+            return bucketize(column, self._boundaries[name].value)
+        return bucketize(column, tf.constant(bucket_boundaries(feature.bucketize)))
+
+    def _add_boundaries(
+        self, statistics: Mapping[str, NumericStatistics] | None
+    ) -> dict[str, keras.Variable]:
+        """Quantiles are weights: they come from the first training's statistics."""
+        found = {}
+        for name, feature in self._features.items():
+            if isinstance(feature, NumericFeature) and feature.bucketize:
+                count = feature.bucketize.quantiles
+                if count is not None:
+                    values = quantile_boundaries(name, count, statistics)
+                    found[name] = self.add_weight(
+                        name=f"boundaries_{name}",
+                        shape=(count - 1,),
+                        trainable=False,
+                        initializer=keras.initializers.Constant(0.0),
+                    )
+                    found[name].assign(values)
+        return found
 
     # What comes out.
 
@@ -249,7 +275,8 @@ class FeatureEmbedding(keras.layers.Layer):  # type: ignore[misc]
             feature = self._features[name]
             if isinstance(feature, MultiValuedFeature) and feature.group == group:
                 key = multi_valued_key(name)
-                parts.append(_pool(feature, vectors[key], features[key]))
+                weights = features.get(weights_key(name))
+                parts.append(_pool(feature, vectors[key], features[key], weights))
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
 
     def _numeric(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -287,7 +314,19 @@ def _take(values: tf.Tensor, places: Sequence[int]) -> tf.Tensor:
     return tf.gather(values, list(places), axis=1)
 
 
-def _pool(feature: MultiValuedFeature, vectors: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+def _pool(
+    feature: MultiValuedFeature,
+    vectors: tf.Tensor,
+    ids: tf.Tensor,
+    weights: tf.Tensor | None,
+) -> tf.Tensor:
+    if weights is not None:
+        weights = tf.cast(weights, vectors.dtype)
+        total = tf.einsum("bld,bl->bd", vectors, weights)
+        if feature.pooling == "sum":
+            return total
+        sums = tf.reduce_sum(weights, axis=1, keepdims=True)
+        return tf.math.divide_no_nan(total, sums)
     if feature.pooling == "sum":
         return tf.reduce_sum(vectors, axis=1)
     return mean_pool(vectors, ids != PADDING)
@@ -297,8 +336,12 @@ def _table_names(job: Job) -> dict[str, str]:
     """Returns the table of each embedded input."""
     names = {}
     for name, feature in job.features.items():
-        if isinstance(feature, CategoricalFeature | MultiValuedFeature):
+        if isinstance(
+            feature, CategoricalFeature | CrossedFeature | MultiValuedFeature
+        ):
             names[name] = job.table_owner(name)
+        elif isinstance(feature, TimeFeature):
+            names[name] = name
         elif isinstance(feature, NumericFeature) and feature.bucketize:
             names[name] = name
         elif isinstance(feature, SequenceFeature):
@@ -314,7 +357,7 @@ def _columns(
     """Returns single-valued embedded features by block (`item/16`: group and width),
     categorical ones first."""
     columns: dict[str, list[str]] = {}
-    for kind in (CategoricalFeature, NumericFeature):
+    for kind in ((CategoricalFeature, CrossedFeature, TimeFeature), (NumericFeature,)):
         for name, feature in job.features.items():
             if isinstance(feature, kind) and name in table_of:
                 key = f"{feature.group}/{tables[table_of[name]].dim}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from configs.features import Feature, MultiValuedFeature, SequenceFeature
-from configs.layout import PADDING, multi_valued_key, sequence_key
+from configs.layout import PADDING, multi_valued_key, sequence_key, weights_key
 
 __all__ = ["first_order_sum"]
 
@@ -29,19 +29,29 @@ def first_order_sum(
         float32 [B, 1].
     """
     counted: dict[str, tf.Tensor] = {}
+    weighted: dict[str, tf.Tensor] = {}
     for name, feature in features.items():
-        if isinstance(feature, MultiValuedFeature) and feature.pooling == "mean":
-            counted[multi_valued_key(name)] = encoded[multi_valued_key(name)]
+        if isinstance(feature, MultiValuedFeature):
+            key = multi_valued_key(name)
+            if feature.weights is not None:
+                weighted[key] = encoded[weights_key(name)]
+            if feature.pooling == "mean":
+                counted[key] = encoded[key]
         elif isinstance(feature, SequenceFeature):
             behaviours = encoded[sequence_key(name, next(iter(feature.fields)))]
             for field in feature.fields:
                 counted[sequence_key(name, field)] = behaviours
     parts = []
     for block, values in weights.items():
-        total = tf.reduce_sum(values, axis=1, keepdims=True)
+        shares = tf.ones_like(values)
+        if block in weighted:
+            shares = tf.cast(weighted[block], values.dtype)
+        elif block in counted:
+            shares = tf.cast(counted[block] != PADDING, values.dtype)
+        total = tf.reduce_sum(values * shares, axis=1, keepdims=True)
         if block in counted:
-            there = tf.cast(counted[block] != PADDING, values.dtype)
-            count = tf.reduce_sum(there, axis=1, keepdims=True)
-            total /= tf.maximum(count, 1.0)
+            total = tf.math.divide_no_nan(
+                total, tf.reduce_sum(shares, axis=1, keepdims=True)
+            )
         parts.append(total)
     return tf.add_n(parts)

@@ -12,7 +12,13 @@ from configs.errors import DataError
 from configs.features import Bucketize, Transform
 from configs.manifest import NumericStatistics
 
-__all__ = ["NumericInput", "NumericTransform", "bucket_boundaries", "bucketize"]
+__all__ = [
+    "NumericInput",
+    "NumericTransform",
+    "bucket_boundaries",
+    "bucketize",
+    "quantile_boundaries",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +114,8 @@ def bucket_boundaries(bucketize: Bucketize) -> np.ndarray[Any, Any]:
     The bucket sign(x) * floor(log2(1 + |x|)) changes where |x| reaches 2**k - 1. As
     boundaries those places are exact, which a float32 logarithm is not.
     """
+    if bucketize.quantiles is not None:
+        raise ValueError("quantiles are known of a training split alone")
     if bucketize.boundaries is not None:
         return np.asarray(bucketize.boundaries, np.float32)
     upper = np.asarray([2.0**k - 1.0 for k in range(1, 32)], np.float32)
@@ -116,12 +124,36 @@ def bucket_boundaries(bucketize: Bucketize) -> np.ndarray[Any, Any]:
     return np.concatenate([lower, upper])
 
 
-def bucketize(values: tf.Tensor, boundaries: np.ndarray[Any, Any]) -> tf.Tensor:
+def quantile_boundaries(
+    name: str, count: int, statistics: Mapping[str, NumericStatistics] | None
+) -> np.ndarray[Any, Any]:
+    """Returns float32 [count - 1], the quantiles of a number that cut the training
+    split into `count` parts; zeros where a checkpoint is to give them.
+
+    Where many rows have one value, boundaries are equal, and buckets stay empty.
+
+    Raises:
+        DataError: if the example set has no quantiles of it.
+    """
+    if statistics is None:
+        return np.zeros(count - 1, np.float32)
+    found = statistics.get(name)
+    if found is None or not found.quantiles:
+        raise DataError(
+            f"features.{name}.bucketize.quantiles: the statistics of the example set"
+            f" have no quantiles of {name!r}: run preprocessing again"
+        )
+    steps = len(found.quantiles) + 1
+    places = [round(k * steps / count) - 1 for k in range(1, count)]
+    return np.asarray([found.quantiles[place] for place in places], np.float32)
+
+
+def bucketize(values: tf.Tensor, boundaries: tf.Tensor) -> tf.Tensor:
     """Returns the table rows of numbers: 0 where missing (NaN), else 1 + the bucket.
 
     Args:
         values: float32, any shape.
-        boundaries: of `bucket_boundaries`.
+        boundaries: float32, ascending.
 
     Returns:
         int64, shaped like `values`.
@@ -130,7 +162,7 @@ def bucketize(values: tf.Tensor, boundaries: np.ndarray[Any, Any]) -> tf.Tensor:
     filled = tf.where(missing, tf.zeros_like(values), values)
     # As tf.searchsorted with side="right", which fails on an empty batch.
     buckets = tf.raw_ops.UpperBound(
-        sorted_inputs=tf.constant(boundaries)[tf.newaxis],
+        sorted_inputs=boundaries[tf.newaxis],
         values=tf.reshape(filled, (1, -1)),
         out_type=tf.int64,
     )

@@ -15,12 +15,20 @@ import numpy as np
 import tensorflow as tf
 
 from configs.errors import JobError
-from configs.features import NumericFeature, embedded_features
+from configs.features import NumericFeature, TimeFeature, embedded_features
 from configs.job import Job
 from configs.layout import FINGERPRINT_RANGE, PADDING
 from trainer.layers.seeds import derived_seed
 
-__all__ = ["Block", "Found", "FusedTables", "Table", "table_inputs", "tables_of"]
+__all__ = [
+    "Block",
+    "Found",
+    "FusedTables",
+    "Table",
+    "index_tables",
+    "table_inputs",
+    "tables_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +117,21 @@ def tables_of(job: Job, vocabulary_sizes: Mapping[str, int]) -> dict[str, Table]
             rows=rows,
             kind="vocabulary" if embedding.vocabulary else "buckets",
         )
+    return tables | {table.name: table for table in index_tables(job)}
+
+
+def index_tables(job: Job) -> list[Table]:
+    """Returns the tables of numbers in buckets and of time features."""
+    tables = []
     for name, feature in job.features.items():
+        dim, rows = None, 0
         if isinstance(feature, NumericFeature) and feature.bucketize:
-            tables[name] = Table(
-                name=name,
-                dim=feature.bucketize.dim or job.model.embedding_dim or 0,
-                rows=feature.bucketize.num_buckets,
-                kind="index",
-            )
+            dim, rows = feature.bucketize.dim, feature.bucketize.num_buckets
+        elif isinstance(feature, TimeFeature):
+            dim, rows = feature.dim, feature.values + 1
+        if rows:
+            dim = dim or job.model.embedding_dim or 0
+            tables.append(Table(name=name, dim=dim, rows=rows, kind="index"))
     return tables
 
 
