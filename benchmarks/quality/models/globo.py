@@ -155,7 +155,7 @@ class GloboStudy:
         """Runs the seeds one after another, so that a study that is ended has all
         variants."""
         failed = []
-        for keep in sorted({variant.keep for variant in variants}, reverse=True):
+        for keep in sorted({variant.keep for variant in variants}):
             chosen = [variant for variant in variants if variant.keep == keep]
             trials: dict[str, Trial] = {
                 f"{v.name}-seed{seed}": partial(self._trial, v, seed)

@@ -1,10 +1,10 @@
 """Writes RESULTS.md and the plots from the results that there are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.experiment import spread
+from benchmarks.quality import experiment
 from benchmarks.quality.models import plots, settings
 from benchmarks.quality.models.criteo import CriteoStudy, trial_name
 from benchmarks.quality.models.globo import (
@@ -68,6 +68,12 @@ def differences(
     pairs = zip(values(runs, metric, task), values(others, metric, task), strict=True)
     text = spread((a - b for a, b in pairs), 4)
     return text if text.startswith("-") else f"+{text}"
+
+
+def spread(found: Iterable[float | None], digits: int = 4) -> str:
+    """Returns "mean ± standard deviation"; of one value that value alone."""
+    text = experiment.spread(known := list(found), digits)
+    return text.partition(" ±")[0] if len(known) < 2 else text
 
 
 def values(
@@ -217,6 +223,7 @@ def keep_table(store: Store) -> list[str]:
                 continue
             rows.append(
                 [
+                    f"{rate:g}",
                     tasks,
                     str(len(runs)),
                     f"{runs[0]['train_rows']:,}",

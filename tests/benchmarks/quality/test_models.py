@@ -7,7 +7,12 @@ from benchmarks.quality.losses.rows import Split
 from benchmarks.quality.models.criteo import CriteoStudy, rate_of
 from benchmarks.quality.models.globo import TASKS, WEIGHTS, Variant, chosen_weights
 from benchmarks.quality.models.hillstrom import LOSSES, SYSTEMS, job_of, partition
-from benchmarks.quality.models.report import differences, markdown, write_report
+from benchmarks.quality.models.report import (
+    differences,
+    markdown,
+    spread,
+    write_report,
+)
 from benchmarks.quality.models.sections import backbone_override, backbone_sections
 from benchmarks.quality.models.store import Store
 from configs.errors import JobError
@@ -98,6 +103,11 @@ def test_differences_are_of_the_same_seeds():
     assert differences(runs, others[:1], "auc") == ""
 
 
+def test_one_value_has_no_spread():
+    assert spread([0.5]) == "0.5000"
+    assert spread([1.0, 3.0], 1) == "2.0 ± 1.4"
+
+
 def test_tables_without_rows_are_left_out():
     assert markdown(["a", "b"], []) == []
     assert markdown(["a", "b"], [["1", "2"]])[1:] == ["| --- | --- |", "| 1 | 2 |"]
@@ -114,8 +124,8 @@ def test_the_report_shows_what_there_is(tmp_path):
     store.run({"globo-time/din": lambda: timed}, title="t")
     text = write_report(store, tmp_path)
     assert "Criteo" not in text.split("## ")[-1]
-    assert "| din | both | 1 | 0.7200 ± 0.0000" in text
-    assert "| +0.0200 ± 0.0000 | 2.0 | 1.00 | 4.0 | 4.00 (4.00 to 4.00) |" in text
+    assert "| din | both | 1 | 0.7200 | 0.7200 |" in text
+    assert "| +0.0200 | 2.0 | 1.00 | 4.0 | 4.00 (4.00 to 4.00) |" in text
     assert "| 0.1 | neither | 1 | 100 | 1 | 0.6900" in text
     assert {p.name for p in tmp_path.glob("*.png")} == {
         *("weights.png", "cosines.png", "keep.png")
