@@ -81,7 +81,7 @@ class Conversion:
         """Shows that rows of an input were read; `what` names the stage."""
         if what != self._stage:
             self._progress.reset()
-            self._progress.set_description(what)
+            self._progress.set_description_str(what)
             self._stage = what
         self._progress.update(rows)
 

@@ -72,10 +72,6 @@ SMALL = {
             "training.batch_size=256",
         ],
     ),
-    "taobao_behaviors": (
-        20_000,
-        ["model.backbone={name: din, hidden: [16]}", "training.batch_size=64"],
-    ),
 }
 
 
