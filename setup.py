@@ -39,6 +39,7 @@ EXTRAS = {
         "flask-cors>=5,<7",
         "httpx>=0.28,<1",
         "hypothesis>=6.100,<7",
+        "matplotlib>=3.9,<4",
         "moto[s3]>=5.2,<6",
         "mypy>=2.4,<3",
         "pre-commit>=4,<5",
