@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from configs.data import ROW_NUMBER
-from configs.durations import duration_ms
+from configs.durations import DAY_MS, duration_ms
 from configs.errors import DataError
 from preprocessing.planning.beside import Beside, find_beside
 from preprocessing.planning.columns import Column, columns_of
@@ -123,12 +123,13 @@ def make_draft(samples: list[Sample]) -> Draft:
     outcomes, ids, rest = _outcomes(sample, columns, others)
     beside = find_beside(columns, ids, rest)
     range_ = _range(sample, columns, ids)
+    days = 0.0 if range_ is None else range_.span / DAY_MS
     curves = _curves(columns, ids, outcomes, range_)
     for outcome in outcomes:
         if outcome.log is not None:
             span = range_.span if range_ is not None else 0
             outcome.window = window_for(curves.get(outcome.name), span)
-    features = propose_features(columns, ids, outcomes, beside)
+    features = propose_features(columns, ids, outcomes, beside, days)
     if not any(feature.definition for feature in features):
         raise DataError(
             f"{sample.source.pattern}: no column could be a feature. Columns found:"

@@ -1,5 +1,7 @@
 """What becomes of each column, and which features other logs give."""
 
+import numpy as np
+
 from preprocessing.planning.beside import Beside, behaviour_history, click_history
 from preprocessing.planning.columns import Column
 from preprocessing.planning.identifiers import Ids
@@ -11,33 +13,71 @@ from preprocessing.planning.wording import words_of
 
 __all__ = ["propose_features"]
 
+_DAYS_FOR_HOURS = 2.0
+"""A log of a day or less has hours in its test split that training never saw."""
+
 
 def propose_features(
     columns: dict[str, Column],
     ids: Ids,
     outcomes: list[Outcome],
     beside: list[Beside],
+    days: float,
 ) -> list[Proposal]:
     """Returns what becomes of each column of the impressions, then the features of side
-    tables, then a sequence built of events if none was logged.
+    tables, then a sequence built of events if none was logged, and the hour.
 
     Args:
         columns: of the impressions.
         ids: of the impressions.
         outcomes: the labels.
         beside: other logs than those of labels, and what they are.
+        days: that the impressions span.
     """
     proposals = _of_impressions(columns, ids, outcomes)
+    _attach_weights(proposals, columns)
     for log in beside:
         if log.kind == "table":
             proposals += _of_table(log, [proposal.name for proposal in proposals])
     kinds = [p.definition["kind"] for p in proposals if p.definition]
-    if "sequence" in kinds:
-        return proposals
-    built = behaviour_history(ids, beside, proposals, columns) or click_history(
-        ids, outcomes, proposals
+    if "sequence" not in kinds:
+        built = behaviour_history(ids, beside, proposals, columns)
+        built = built or click_history(ids, outcomes, proposals)
+        proposals += [built] if built is not None else []
+    if ids.time is not None and ids.time.certain and days >= _DAYS_FOR_HOURS:
+        if not any(feature.name == "hour" for feature in proposals):
+            proposals.append(_hour())
+    return proposals
+
+
+def _hour() -> Proposal:
+    return Proposal(
+        name="hour",
+        columns=[],
+        definition={"kind": "time", "part": "hour", "timezone": "UTC", "dim": 4},
+        note="of the impression's time",
+        question="the hour is that of UTC: in which time zone do the users live?",
     )
-    return proposals if built is None else [*proposals, built]
+
+
+def _attach_weights(proposals: list[Proposal], columns: dict[str, Column]) -> None:
+    """Gives multi-valued features the columns that weigh their values: left out by
+    themselves, of the same lengths, and not negative."""
+    for proposal in proposals:
+        definition = proposal.definition or {}
+        if definition.get("kind") != "multi_valued":
+            continue
+        lists = columns[proposal.columns[0]].lists
+        for other in proposals:
+            weights = columns[other.columns[0]].lists if not other.kept else None
+            if weights is None or lists is None or weights.values.numbers is None:
+                continue
+            aligned = np.array_equal(weights.lengths, lists.lengths)
+            same = aligned and weights.separator == lists.separator
+            if same and np.nanmin(weights.values.numbers, initial=0.0) >= 0.0:
+                definition["weights"] = other.columns[0]
+                other.note = f"it weighs the values of {proposal.name}"
+                break
 
 
 def _of_table(log: Beside, taken: list[str]) -> list[Proposal]:

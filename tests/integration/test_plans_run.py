@@ -62,7 +62,7 @@ def test_what_is_guessed_of_public_data(
     ]
     assert all(criteo[f"C{n}"].kind == "categorical" for n in range(1, 27))
     clicks = jobs["talkingdata_100k"]
-    assert list(clicks.features) == ["ip", "app", "device", "os", "channel"]
+    assert list(clicks.features) == ["ip", "app", "device", "os", "channel", "hour"]
     assert clicks.ids.time.unit == "iso"
     assert next(iter(clicks.labels.values())).column == "is_attributed"
     ads = jobs["taobao_ad_10k"]

@@ -53,7 +53,9 @@ def test_ids_kinds_and_groups_are_guessed(planned) -> None:
         "tags": ("multi_valued", "item"),
         "vector": ("dense", "context"),
         "history": ("sequence", "behaviour"),
+        "hour": ("time", "context"),
     }
+    assert job.features["tags"].weights == "tag_weights"
     history = job.features["history"]
     assert history.fields["item"].shares == "item_id"
     assert history.fields["age_hours"].kind == "numeric"

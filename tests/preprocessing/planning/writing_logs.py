@@ -28,6 +28,7 @@ def shop_logs(rows: int = 3_000) -> tuple[list[Record], list[Record], list[Recor
                 "price": round(1.5 + item**2 / 7, 2),
                 "tier": user % 3,
                 "tags": [f"t{item % 5}", f"t{item % 9}"][: item % 3],
+                "tag_weights": [0.5, 1.5 + item][: item % 3],
                 "vector": [item / 3, user / 7, 0.5],
                 "history_item": [f"item{(user + k) % 50}" for k in range(user % 4)],
                 "history_age_hours": [k + 0.5 for k in range(user % 4)],
