@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from configs.distributions import Distributions, read_distributions
 from configs.drift import Drift
 from configs.errors import DataError
+from configs.features import embedded_features
 from configs.job import Job
 from configs.loading import load_job
 from configs.manifest import (
@@ -62,12 +63,9 @@ class ExampleSet:
 
     @cached_property
     def categorical(self) -> list[str]:
-        """Names of the inputs whose values were counted."""
-        root = self.folder / "counts"
-        return sorted(
-            path.relative_to(root).as_posix().removesuffix(".parquet")
-            for path in root.rglob("*.parquet")
-        )
+        """Names of the inputs whose values were counted, in the order of the job."""
+        names = [name for name, _ in embedded_features(self.job.features)]
+        return [n for n in names if (self.folder / counts_file(n)).is_file()]
 
     def counts(self, name: str) -> Counts:
         """Returns the values of an input."""
