@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from configs.errors import DataError
 from configs.publishing import publish_folder
 from preprocessing.datasets.delimited import line_error
 from preprocessing.datasets.log_writer import LogFormat, LogWriter
@@ -29,9 +30,10 @@ __all__ = [
 
 SPLITS = ("train", "validation", "test")
 
-SPLIT_WIDTH = 1_000_000_000
+SPLIT_WIDTH = 100_000_000
 """Rows of split number k have the positions k * SPLIT_WIDTH and on, so that a job file
-can split by position whatever the number of rows."""
+can split by position whatever the number of rows. The largest published split has 43
+million. Positions stay below what looks like a time in seconds."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -90,6 +92,11 @@ class Conversion:
         if not table.num_rows:
             return
         before = self._rows.get(split, 0)
+        if before + table.num_rows > SPLIT_WIDTH:
+            raise DataError(
+                f"the {split} split has more than {SPLIT_WIDTH:,} rows, expected fewer:"
+                " convert a part of the data"
+            )
         numbers = np.arange(table.num_rows, dtype=np.int64)
         position = SPLITS.index(split) * SPLIT_WIDTH + before + numbers
         table = table.add_column(0, "position", pa.array(position))

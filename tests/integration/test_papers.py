@@ -92,6 +92,7 @@ def test_a_paper_runs_from_its_files_to_its_figures(
     for words in rerun_paper().commands_of(path, data, options):
         main = {"preprocessing": preprocessing, "trainer": trainer}[words[1]]
         assert main(words[2:]) in (0, None), words
-    printed = capsys.readouterr().out
+    printed, warned = capsys.readouterr()
+    assert "another unit" not in warned  # positions must not look like seconds
     label = next(iter(load_job(path).labels))
     assert label in printed and "auc" in printed.lower()

@@ -183,3 +183,10 @@ def test_the_public_sample_of_aliexpress(tmp_path, public_data):
     for row, source in zip(rows, expected, strict=True):
         for name, value in source.items():
             assert row[name] == pytest.approx(float(value), rel=1e-6)
+
+
+def test_a_split_too_large_for_its_positions_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("preprocessing.datasets.conversion.SPLIT_WIDTH", 41)
+    made(tmp_path, "avazu")
+    with pytest.raises(DataError, match="the train split has more than 41 rows"):
+        convert_avazu(tmp_path / "source", tmp_path / "logs", LogSettings())
