@@ -1,6 +1,7 @@
 """The commands, and the jobs that read what they write."""
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from configs import load_job
 from configs.columns import raw_columns
 from configs.preprocess import TimeSplit
 from preprocessing.datasets.cli import add_commands
+from tests.preprocessing.datasets import public_files
 from tests.preprocessing.datasets.test_criteo import LINES
 from tests.preprocessing.datasets.test_globo import write_log
 
@@ -94,3 +96,32 @@ def test_adding_the_commands_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "expected"),
+    [
+        ("taobao-behaviors", "--negatives 2 --min-behaviors 5 --buckets 2", 3),
+        ("taobao-ads", "--keep-incomplete --format jsonl", None),
+        ("movielens", "--train-share 0.5 --history-length 3 --buckets 2", None),
+        ("ali-ccp", "--validation-share 0.5 --seed 3", None),
+    ],
+)
+def test_options_reach_the_converters(tmp_path, capsys, command, options, expected):
+    source = tmp_path / "source"
+    if command == "taobao-behaviors":
+        source = source / "UserBehavior.csv"
+        public_files.behaviors(source, 400)
+    else:
+        getattr(public_files, command.replace("-", "_"))(source, 400)
+    run("convert", command, source, tmp_path / "logs", *options.split())
+    summary = json.loads(capsys.readouterr().out)
+    if expected:
+        assert summary["rows"] == expected * summary["users"]
+    if command == "taobao-ads":
+        assert summary["rows"] == 400
+        assert list((tmp_path / "logs").glob("impressions-*.jsonl"))
+    if command == "movielens":
+        assert summary["train_users"] == round(summary["users"] / 2)
+    if command == "ali-ccp":
+        assert 120 < summary["validation"]["rows"] < 280
