@@ -6,8 +6,10 @@ trainer reads a folder of such days like one example set.
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +172,7 @@ def merge_manifests(manifests: Mapping[str, Manifest], folder: str) -> Manifest:
 
 def merge_statistics(parts: Sequence[Statistics]) -> Statistics:
     """Returns the statistics of several days as those of one set (Chan, Golub, LeVeque
-    1979), up to rounding."""
+    1979), up to rounding; quantiles up to a thousandth of the weight for each day."""
     if len(parts) == 1:
         return parts[0]
     names = dict.fromkeys(name for part in parts for name in part.numeric)
@@ -228,6 +230,7 @@ def _merge_numeric(parts: Sequence[NumericStatistics]) -> NumericStatistics:
         "missing_weight": math.fsum(part.missing_weight for part in parts),
         "minimum": min((part.minimum for part in filled), default=0.0),
         "maximum": max((part.maximum for part in filled), default=0.0),
+        "quantiles": _merge_quantiles(filled),
     }
     for kind in ("", "log1p_"):
         means = [(part.weight, getattr(part, f"{kind}mean")) for part in filled]
@@ -239,3 +242,19 @@ def _merge_numeric(parts: Sequence[NumericStatistics]) -> NumericStatistics:
         merged[f"{kind}mean"] = mean
         merged[f"{kind}stddev"] = math.sqrt(spread / weight) if weight else 0.0
     return NumericStatistics(**merged)
+
+
+def _merge_quantiles(parts: Sequence[NumericStatistics]) -> list[float]:
+    """Returns the quantiles of all days: each quantile of a day stands for an equal
+    part of its weight."""
+    if not parts or not all(part.quantiles for part in parts):
+        return []
+    points = sorted(
+        (value, part.weight / len(part.quantiles))
+        for part in parts
+        for value in part.quantiles
+    )
+    running = list(accumulate(weight for _, weight in points))
+    steps = len(parts[0].quantiles) + 1
+    wanted = (running[-1] * k / steps * (1 - 1e-12) for k in range(1, steps))
+    return [points[bisect_left(running, weight)][0] for weight in wanted]

@@ -22,6 +22,7 @@ from configs.layout import (
     sequence_key,
 )
 from preprocessing.arrays import one_array
+from preprocessing.counting import weighted_counts
 from preprocessing.encode_rows import matrix_of
 
 __all__ = ["bins_of", "count_distributions", "merge_distributions"]
@@ -114,8 +115,7 @@ def _histogram(
 
 
 def _summed(bins: npt.NDArray[np.int64], weights: Floats) -> dict[str, list[Any]]:
-    distinct, inverse = np.unique(bins, return_inverse=True)
-    sums = np.bincount(inverse, weights=weights, minlength=len(distinct))
+    distinct, sums = weighted_counts(bins, weights)
     return {"bins": distinct.tolist(), "weights": sums.tolist()}
 
 

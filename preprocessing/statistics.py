@@ -28,6 +28,7 @@ from configs.layout import (
 )
 from configs.manifest import NumericStatistics
 from preprocessing.arrays import one_array
+from preprocessing.counting import weighted_counts
 from preprocessing.encode_rows import matrix_of
 from preprocessing.quantiles import cell_counts
 
@@ -161,8 +162,7 @@ def merge_counts(parts: list[pa.Table]) -> pa.Table:
 
 
 def _count(values: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]) -> pa.Table:
-    distinct, inverse = np.unique(values, return_inverse=True)
-    sums = np.bincount(inverse, weights=weights, minlength=len(distinct))
+    distinct, sums = weighted_counts(values, weights)
     return pa.table(
         {
             "fingerprint": pa.array(distinct, pa.int64()),

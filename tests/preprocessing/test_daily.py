@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from configs import DataError, Job, JobError
-from configs.days import day_bounds, path_of_day
+from configs.days import day_bounds
 from configs.manifest import Manifest, read_manifest
 from preprocessing.check import check_examples
 from preprocessing.cli import main
@@ -192,9 +192,3 @@ def test_logs_must_lie_in_days(tmp_path: Path) -> None:
         preprocess(daily_job(tmp_path, path), day=FIRST)
     with pytest.raises(DataError, match="no file matches"):
         preprocess(daily_job(tmp_path), day=FIRST)
-
-
-def test_paths_of_days() -> None:
-    assert path_of_day("a/{day}/b-*.csv", FIRST) == "a/2026-01-01/b-*.csv"
-    assert path_of_day("{day:%Y/%m}/{day:%d}.csv", FIRST) == "2026/01/01.csv"
-    assert path_of_day("a/{day}/b.csv", None) == "a/*/b.csv"
