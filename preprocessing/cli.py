@@ -88,6 +88,12 @@ def _add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="make the example set of the day after the last one",
     )
     parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="compare each day with the one before, and stop with status 3 where a"
+        " difference is beyond preprocessing.drift.fail",
+    )
+    parser.add_argument(
         "--runner",
         default=_RUNNER,
         help="Beam runner (default: %(default)s, which is local)",
@@ -182,6 +188,12 @@ def _run(arguments: argparse.Namespace) -> int:
         )
         print(report(manifest))
         print(f"wrote {job.data.examples}{'' if day is None else f'/{day}'}")
+        if arguments.compare and day is not None:
+            from preprocessing.comparison.days import compare_with_day_before
+
+            status = compare_with_day_before(job, day)
+            if status:
+                return status
     return 0
 
 

@@ -175,6 +175,24 @@ def test_wrong_arguments_say_what_is_wrong(days: Path, capsys: Any) -> None:
     assert "no folder of example sets" in capsys.readouterr().err
 
 
+def test_daily_runs_stop_where_a_difference_fails(tmp_path: Path, capsys: Any) -> None:
+    text = JOB.replace("{root}/{day}.jsonl", "{root}/day-{day}.jsonl")
+    text = text.replace("sets/{day}", "sets").replace("{root}", str(tmp_path))
+    (tmp_path / "job.yaml").write_text(text)
+    for day in (1, 2):
+        records = [
+            record | {"time": record["time"] + day * 86_400_000}
+            for record in rows(300, day)
+        ]
+        write_lines(tmp_path / f"day-1970-01-{day + 1:02}.jsonl", records)
+    command = ["run", str(tmp_path / "job.yaml"), "--compare", "--days"]
+    assert main([*command, "1970-01-02..1970-01-03"]) == 3
+    printed = capsys.readouterr().out
+    assert "there is no" in printed and "to compare 1970-01-02 with" in printed
+    assert "1970-01-03 against 1970-01-02" in printed
+    assert "FAIL color: new values differs by 55.56%" in printed
+
+
 def test_sets_from_before_histograms_are_compared_by_counts(days: Path) -> None:
     hidden = days / "day1" / "distributions.json"
     kept = hidden.read_bytes()
