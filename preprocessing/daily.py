@@ -61,6 +61,7 @@ def check_daily(job: Job, fields: dict[str, list[Any]]) -> None:
 
     Raises:
         JobError: if a log has no files of its own for a day, or no ids of its own.
+        DataError: if `data.examples` is an example set, and no folder for days.
     """
     for place, files in _logs(job):
         if not has_day(files.path):
@@ -69,6 +70,12 @@ def check_daily(job: Job, fields: dict[str, list[Any]]) -> None:
                 " day; write {day} in the path where they have the day (2017-10-01; or"
                 " {day:%Y%m%d} where they have 20171001)"
             )
+    root = Path(job.data.examples)
+    if (root / MANIFEST_FILE).exists():
+        raise DataError(
+            f"{root} is an example set of its own, expected a folder for those of days:"
+            " name another one in data.examples"
+        )
     for log, columns in fields.items():
         if numbered(columns) and not log.startswith("tables."):
             raise JobError(

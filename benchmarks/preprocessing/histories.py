@@ -74,6 +74,7 @@ def _take_users(source: Path, target: Path, share: int) -> None:
     """Copies the clicks of every `share`-th user."""
     if target.exists():
         return
+    target.parent.mkdir(parents=True, exist_ok=True)
     with gzip.open(source, "rt") as clicks, target.open("w") as taken:
         taken.write(next(clicks))
         for line in clicks:

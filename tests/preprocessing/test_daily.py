@@ -192,3 +192,6 @@ def test_logs_must_lie_in_days(tmp_path: Path) -> None:
         preprocess(daily_job(tmp_path, path), day=FIRST)
     with pytest.raises(DataError, match="no file matches"):
         preprocess(daily_job(tmp_path), day=FIRST)
+    (tmp_path / "examples" / "manifest.json").write_text("{}")
+    with pytest.raises(DataError, match="an example set of its own"):
+        preprocess(daily_job(tmp_path), day=FIRST)
