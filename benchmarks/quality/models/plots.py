@@ -21,25 +21,9 @@ from benchmarks.quality.models.store import Report, Store
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-__all__ = ["draw"]
+__all__ = ["draw_cosines", "draw_keep", "draw_weights"]
 
 _SHOWN = "din"
-
-
-def draw(store: Store, folder: Path) -> list[str]:
-    """Draws what there are results for; returns lines that show the plots."""
-    lines = []
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = any(store.seeds(Variant("din", uim=w).name) for w in WEIGHTS)
-    if weights:
-        draw_weights(store, folder / "weights.png")
-        lines.append("![AUC over the weights of UIM and NIP](weights.png)")
-        draw_cosines(store, folder / "cosines.png")
-        lines.append("![Cosines of behaviours and item, clicked rows](cosines.png)")
-    if store.seeds(Variant("din", keep=KEEP_RATES[0]).name):
-        draw_keep(store, folder / "keep.png")
-        lines.append("![AUC and time over the keep rate](keep.png)")
-    return lines
 
 
 def draw_weights(store: Store, path: Path) -> None:

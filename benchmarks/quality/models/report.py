@@ -32,19 +32,14 @@ def write_report(store: Store, folder: Path) -> str:
     What the tables show is not computed: it stands in findings.md beside this file.
     """
     parts = [FINDINGS.read_text("utf-8").strip()] if FINDINGS.exists() else []
-    sections: list[tuple[str, Callable[[Store], list[str]]]] = [
-        (settings.CRITEO, criteo_table),
-        (settings.HILLSTROM, hillstrom_table),
-        (settings.WEIGHTS, weights_table),
-        (settings.BACKBONES, backbones_table),
-        (settings.COSINES, cosines_table),
-        (settings.KEEP, keep_table),
-    ]
-    for text, table in sections:
+    folder.mkdir(parents=True, exist_ok=True)
+    for text, table, name, draw in _SECTIONS:
         lines = table(store)
         if lines:
             parts += [text.strip(), "\n".join(lines)]
-    parts += plots.draw(store, folder)
+        if lines and draw is not None:
+            draw(store, folder / f"{name}.png")
+            parts.append(f"![{name.capitalize()}]({name}.png)")
     result = "\n\n".join(parts) + "\n"
     (folder / "RESULTS.md").write_text(result, encoding="utf-8")
     return result
@@ -262,3 +257,16 @@ def _turns(timed: Report | None, tasks: str) -> list[str]:
     if tasks == TASKS[0]:
         return [epoch, ""]
     return [epoch, ratio(seconds[tasks], seconds[TASKS[0]]).text(2)]
+
+
+_SECTIONS: list[
+    tuple[str, Callable[[Store], list[str]], str, Callable[[Store, Path], None] | None]
+] = [
+    (settings.CRITEO, criteo_table, "criteo", None),
+    (settings.HILLSTROM, hillstrom_table, "hillstrom", None),
+    (settings.WEIGHTS, weights_table, "weights", plots.draw_weights),
+    (settings.BACKBONES, backbones_table, "backbones", None),
+    (settings.COSINES, cosines_table, "cosines", plots.draw_cosines),
+    (settings.KEEP, keep_table, "keep", plots.draw_keep),
+]
+"""Of each section its text, its table, its name, and what draws its plot."""
