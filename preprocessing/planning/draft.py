@@ -24,7 +24,7 @@ from preprocessing.planning.sizes import (
     split_moments,
     window_for,
 )
-from preprocessing.planning.wording import event_rank
+from preprocessing.planning.wording import event_rank, words_of
 
 __all__ = ["Draft", "NoLabel", "Sizes", "make_draft"]
 
@@ -90,6 +90,7 @@ class Draft:
         sizes: see there.
         beside: logs that give no label, and yet features.
         unused: other logs.
+        alike: logs with the columns of the impressions: more of them, perhaps.
     """
 
     sample: Sample
@@ -103,6 +104,7 @@ class Draft:
     sizes: Sizes
     beside: list[Beside] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    alike: list[str] = field(default_factory=list)
 
     @property
     def proposed(self) -> dict[str, dict[str, Any]]:
@@ -121,7 +123,9 @@ def make_draft(samples: list[Sample]) -> Draft:
     renamed = _rename(columns) if sample.headless else None
     columns = {column.name: column for column in columns.values()}
     outcomes, ids, rest = _outcomes(sample, columns, others)
-    beside = find_beside(columns, ids, rest)
+    alike = [log.source.name for log, own in rest if _are_alike(own, columns)]
+    others = [log for log in rest if log[0].source.name not in alike]
+    beside = find_beside(columns, ids, others)
     range_ = _range(sample, columns, ids)
     days = 0.0 if range_ is None else range_.span / DAY_MS
     curves = _curves(columns, ids, outcomes, range_)
@@ -150,20 +154,30 @@ def make_draft(samples: list[Sample]) -> Draft:
         features=features,
         sizes=_sizes(sample, outcomes, range_),
         beside=beside,
-        unused=[log.source.name for log, _ in rest if log.source.name not in used],
+        unused=[n for n in (s.source.name for s, _ in others) if n not in used],
+        alike=alike,
     )
 
+
+_TEST_WORDS = ("test", "valid", "validation", "val", "eval", "holdout")
 
 _Log = tuple[Sample, dict[str, Column]]
 
 
-def _likeness(log: _Log) -> tuple[bool, bool, int, int]:
-    """Orders logs by how much they are like impressions: by name, by a label of their
-    own, by how little their names are those of events, by columns."""
+def _are_alike(own: dict[str, Column], columns: dict[str, Column]) -> bool:
+    """Whether two logs have nearly the same columns."""
+    return len(own.keys() & columns.keys()) >= 0.8 * len(own.keys() | columns.keys())
+
+
+def _likeness(log: _Log) -> tuple[bool, bool, bool, int, int]:
+    """Orders logs by how much they are like impressions to learn from: by name, by a
+    label of their own, by how little their names are those of test sets or of events,
+    by columns."""
     sample, columns = log
     rank = event_rank(sample.source.name)
     labeled = bool(label_columns(columns, guess=False))
-    return rank != 0, not labeled, rank % 3, -sample.table.num_columns
+    kept = any(word in _TEST_WORDS for word in words_of(sample.source.name))
+    return rank != 0, not labeled, kept, rank % 3, -sample.table.num_columns
 
 
 def _outcomes(

@@ -46,6 +46,14 @@ def data_section(draft: Draft, work: str) -> Iterator[Piece]:
         yield from _event_log(outcome)
     for kind in ("behaviours", "tables"):
         yield from _beside(draft, kind)
+    if draft.alike:
+        yield (
+            "question",
+            2,
+            f"{', '.join(draft.alike)} have the columns of the impressions and are not"
+            " used. Are they more of the same log? Then give 'path' a glob that finds"
+            " all of them. Or a test set of its own? Then keep it for that.",
+        )
     for name in draft.unused:
         yield (
             "question",

@@ -15,6 +15,7 @@ from preprocessing.files import Format, LogFile, find_files
 
 __all__ = ["Source", "find_sources"]
 
+_PART = re.compile(r"part[-_]\d")
 _DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 
 _SUFFIXES = (
@@ -94,15 +95,23 @@ def _is_log(file: Path) -> bool:
 
 
 def _name_of(path: str) -> tuple[str, str]:
-    """Returns the name of a file without numbers and dates, and its endings."""
-    name = os.path.basename(path)
+    """Returns the name of a file without numbers and dates, and its endings. Parts that
+    a cluster wrote (part-00000-...) have the name of their folder."""
+    folder, name = os.path.split(path)
     ending = ""
     while os.path.splitext(name)[1].lower() in _SUFFIXES:
         name, suffix = os.path.splitext(name)
         ending = suffix + ending
+    words = "" if _PART.match(name) else _words(name)
+    while not words and folder not in ("", os.sep):
+        folder, name = os.path.split(folder)
+        words = _words(name)
+    return words or "log", ending
+
+
+def _words(name: str) -> str:
     words = re.sub(r"(part|day|dt|date|hour)?[-_.=]*\d[\d\-_.T:]*", "", name)
-    words = words.strip("-_.= ") or os.path.basename(os.path.dirname(path)) or "log"
-    return words, ending
+    return words.strip("-_.= ")
 
 
 def _pattern(paths: list[str]) -> str:

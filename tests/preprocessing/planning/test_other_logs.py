@@ -163,3 +163,20 @@ def test_the_layout_of_the_taobao_ads(tmp_path: Path) -> None:
         "age_hours": (None, None),
     }
     assert main(["run", str(planned.job), "--set", "preprocessing.buckets=2"]) == 0
+
+
+def test_a_test_set_is_neither_a_table_nor_behaviors(tmp_path: Path) -> None:
+    shown, clicks, _ = shop_logs(1_500)
+    clicked = {record["impression_id"] for record in clicks}
+    rows = [
+        {name: record[name] for name in PLAIN}
+        | {"click": int(record["impression_id"] in clicked)}
+        for record in shown
+    ]
+    write_lines(tmp_path / "train.jsonl", rows[:1_000])
+    write_lines(tmp_path / "test.jsonl", rows[1_000:])
+    planned = plan_job([str(tmp_path)], out=tmp_path / "job.yaml")
+    job = load_job(planned.job)
+    assert job.data.impressions.path.endswith("train.jsonl")
+    assert not job.data.tables and not job.data.behaviours
+    assert "test have the columns of the impressions" in str(planned.text.questions)

@@ -35,6 +35,22 @@ def test_files_named_alike_are_one_log(tmp_path: Path) -> None:
     assert [len(source.files) for source in sources] == [2, 2]
 
 
+def test_parts_of_a_cluster_have_the_name_of_their_folder(tmp_path: Path) -> None:
+    for log in ("shown", "clicked"):
+        for day in ("2026-01-01", "2026-01-02"):
+            folder = tmp_path / log / f"day={day}"
+            folder.mkdir(parents=True)
+            for part in range(2):
+                name = f"part-0000{part}-{day[-1]}af3-c000.csv.gz"
+                (folder / name).write_bytes(gzip.compress(_csv(",")))
+    sources = find_sources([str(tmp_path)])
+    assert {source.name: len(source.files) for source in sources} == {
+        "clicked": 4,
+        "shown": 4,
+    }
+    assert sources[1].pattern.startswith(f"{tmp_path}/shown/day={{day}}/part-0000")
+
+
 def test_nothing_that_could_be_a_log_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no log files"):
         find_sources([str(tmp_path)])
