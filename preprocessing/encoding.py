@@ -91,22 +91,26 @@ def _categorical(
     columns: Mapping[str, tf.Tensor], job: Job, names: Sequence[str]
 ) -> tf.Tensor:
     """Returns int64 [B, names]; all texts are hashed by one op."""
-    times = {name: _time_part(columns, job, name) for name in names}
-    hashed = [name for name in names if times[name] is None]
-    found = {}
+    found = {
+        name: _time_part(columns, job, name)
+        for name in names
+        if isinstance(job.features[name], TimeFeature)
+    }
+    hashed = [name for name in names if name not in found]
     if hashed:
         texts = tf.stack([_text(columns, job, name) for name in hashed], axis=1)
-        values = tf.unstack(fingerprints(texts), num=len(hashed), axis=1)
-        found = dict(zip(hashed, values, strict=True))
-    return tf.stack([found.get(name, times[name]) for name in names], axis=1)
+        values = fingerprints(texts)
+        if len(hashed) == len(names):
+            return values
+        columns_of = tf.unstack(values, num=len(hashed), axis=1)
+        found |= dict(zip(hashed, columns_of, strict=True))
+    return tf.stack([found[name] for name in names], axis=1)
 
 
-def _time_part(
-    columns: Mapping[str, tf.Tensor], job: Job, name: str
-) -> tf.Tensor | None:
+def _time_part(columns: Mapping[str, tf.Tensor], job: Job, name: str) -> tf.Tensor:
     feature = job.features[name]
     if not isinstance(feature, TimeFeature):
-        return None
+        raise TypeError(f"{name} is no time feature")
     return time_part(columns[raw_name(job, name)], feature)
 
 
