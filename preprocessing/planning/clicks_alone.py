@@ -16,6 +16,8 @@ from preprocessing.planning.proposals import propose
 __all__ = ["Drawn", "draw_sample"]
 
 _NEGATIVES = 4
+_WINDOW = "1h"
+"""A longer one makes what is in fashion the strongest signal, and it passes."""
 
 Drawn = tuple[str, str]
 """The folder of the drawn logs, and a remark for the job file."""
@@ -53,7 +55,8 @@ def draw_sample(found: NoLabel, target: Path, *, rows: int, overwrite: bool) -> 
     )
     times = columns[ids.time.column].times(ids.time.unit)
     log = ClickLog.of(names, found.sample.table, times, 0)
-    settings = DrawSettings(negatives=_NEGATIVES, last=max(rows // (_NEGATIVES + 1), 1))
+    last = max(rows // (_NEGATIVES + 1), 1)
+    settings = DrawSettings(negatives=_NEGATIVES, window=_WINDOW, last=last)
     try:
         draw_impressions(log, target, settings, overwrite=overwrite)
     except DataError as error:
@@ -64,12 +67,13 @@ def draw_sample(found: NoLabel, target: Path, *, rows: int, overwrite: bool) -> 
             *(found.sample.source.pattern, str(target), "--overwrite"),
             *("--user", user, "--item", item, "--time", names.time),
             *("--unit", names.unit, "--context", ",".join(context)),
+            *("--window", _WINDOW),
         ]
     )
     return str(target), (
         f"{found.sample.source.pattern} has clicks and nothing that was not clicked, so"
         f" {_NEGATIVES} items were drawn beside each of its last sampled clicks, from"
-        f" the clicks of others in the 6 hours before, and written to {target}. For the"
+        f" the clicks of others in the hour before, and written to {target}. For the"
         f" whole log: `{whole}`. Do any of {', '.join(context)} tell of what came after"
         " the click? Can impressions be logged?"
     )
