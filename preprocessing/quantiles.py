@@ -31,17 +31,19 @@ def cell_counts(
 
     Args:
         values: of the rows, NaN where missing, [N].
-        weights: of the rows, [N].
+        weights: of the rows, positive, [N].
     """
     present = ~np.isnan(values)
     bits = np.ascontiguousarray(values[present] + np.float32(0.0)).view(np.uint32)
     # Turned so that the order of the bits is that of the numbers.
     ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN)
     cells = (ordered >> np.uint32(_DROPPED)).astype(np.int64)
-    sums = np.bincount(cells, weights=weights[present])
-    found = np.flatnonzero(np.bincount(cells))
+    # From the lowest one on: numbers of one column lie in few of the cells.
+    first = int(cells.min()) if len(cells) else 0
+    sums = np.bincount(cells - first, weights=weights[present])
+    found = np.flatnonzero(sums)
     return pa.table(
-        {"cell": pa.array(found, pa.int64()), "weight": pa.array(sums[found])}
+        {"cell": pa.array(found + first, pa.int64()), "weight": pa.array(sums[found])}
     )
 
 
