@@ -30,6 +30,7 @@ OVERRIDES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("verified_here")
 def test_raw_rows_through_the_export_equal_examples_through_the_trainer(
     tmp_path: Path,
