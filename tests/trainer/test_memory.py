@@ -1,15 +1,25 @@
 """The estimate of memory is arithmetic, and what does not fit is refused with it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from configs import TrainingError
 from configs.backbones import FactorizationMachine
+from configs.layout import layout_of
 from configs.manifest import read_statistics
+from tests.trainer import model_jobs
 from tests.trainer.example_sets import small_example_set, small_job
 from trainer.assembly import assemble
 from trainer.inputs.files import ExampleFiles
-from trainer.memory import check_memory, free_on_gpus, free_on_host, memory_of
+from trainer.memory import (
+    _values_of_a_row,
+    check_memory,
+    free_on_gpus,
+    free_on_host,
+    memory_of,
+)
 from trainer.train import train
 from trainer.vocabularies import make_vocabularies
 
@@ -49,6 +59,19 @@ def test_tables_and_slots_are_those_of_the_model(tmp_path, name, backbone):
     assert memory.tables == sum(4 * int(np.prod(v.shape)) for v in variables)
     assert memory.rows == sum(int(v.shape[0]) for v in variables)
     assert memory.slots == made.tables.slot_bytes()
+
+
+def test_times_crosses_and_buckets_are_in_a_batch():
+    made = (
+        "features.clock={kind: time, part: hour, timezone: UTC, dim: 3}",
+        "features.pair={kind: crossed, of: [device, clock],"
+        " embedding: {dim: 5, buckets: 7}}",
+        "features.step={kind: numeric, bucketize: {quantiles: 9, dim: 2}}",
+    )
+    jobs = [model_jobs.small_job(), model_jobs.small_job(*made)]
+    sources = [SimpleNamespace(layout=layout_of(job)) for job in jobs]
+    plain, more = map(_values_of_a_row, jobs, sources)
+    assert more - plain == 3 + 5 + 2
 
 
 def test_batch_and_blocks(tmp_path):
