@@ -26,6 +26,8 @@ SLACK = {
     # These say what the model was trained with, and where.
     "assets.extra/job.yaml": 9.0,
     "assets.extra/export.json": 1.0,
+    # Predictions, as text.
+    "assets.extra/golden.jsonl": 0.05,
     # Checksums and a random number, of as many bytes as they need.
     "fingerprint.pb": 0.2,
     # Names of functions carry numbers that grow with what a process did before.
