@@ -57,10 +57,15 @@ def differences(
     runs: Sequence[Report], others: Sequence[Report], metric: str, task: str = "click"
 ) -> str:
     """Returns the mean and deviation of the differences of the same seeds, first minus
-    second; "" unless both have the same seeds."""
-    if len(runs) != len(others) or not runs:
+    second, over the seeds that both have: these count from 0. "" if there are none."""
+    count = min(len(runs), len(others))
+    if not count:
         return ""
-    pairs = zip(values(runs, metric, task), values(others, metric, task), strict=True)
+    pairs = zip(
+        values(runs[:count], metric, task),
+        values(others[:count], metric, task),
+        strict=True,
+    )
     text = spread((a - b for a, b in pairs), 4)
     return text if text.startswith("-") else f"+{text}"
 

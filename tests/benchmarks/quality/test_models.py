@@ -100,7 +100,8 @@ def test_differences_are_of_the_same_seeds():
     runs, others = [report(0.72), report(0.75)], [report(0.70), report(0.71)]
     assert differences(runs, others, "auc") == "+0.0300 ± 0.0141"
     assert differences(others, runs, "auc").startswith("-0.0300")
-    assert differences(runs, others[:1], "auc") == ""
+    assert differences(runs, others[:1], "auc") == "+0.0200"
+    assert differences(runs, [], "auc") == ""
 
 
 def test_one_value_has_no_spread():
