@@ -42,7 +42,7 @@ def started(output: Path, *arguments: str, **environment: str) -> Run:
 def finished(runs: list[Run]) -> None:
     try:
         for run in runs:
-            code = run.process.wait(timeout=280)
+            code = run.process.wait(timeout=900)
             assert code == 0, run.errors.read_text(errors="replace")[-3000:]
     finally:
         for run in runs:
