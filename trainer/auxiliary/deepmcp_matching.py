@@ -7,9 +7,9 @@ from configs.auxiliary import DeepMCPMatching as Config
 from configs.job import Job
 from configs.layout import LABELS, layout_of
 from trainer.auxiliary.identity import Batch
+from trainer.auxiliary.sides import user_and_item_towers
 from trainer.collectives import global_sum
 from trainer.layers.groups import EmbeddedGroups, GroupsLayout, mean_pool
-from trainer.layers.mlp import MLP
 
 __all__ = ["DeepMCPMatching"]
 
@@ -41,17 +41,8 @@ class DeepMCPMatching(keras.layers.Layer):  # type: ignore[misc]
         name = "auxiliary_deepmcp_matching"
         super().__init__(name=name)
         self._label = layout_of(job).labels.index(config.task)
-        user_width = layout.groups.get("user", 0)
-        user_width += sum(s.total for s in layout.sequences.values())
-        self._user, self._item = (
-            MLP(
-                width,
-                config.hidden,
-                name=f"{name}_{side}",
-                seed=seed,
-                linear_output=True,
-            )
-            for side, width in (("user", user_width), ("item", layout.groups["item"]))
+        self._user, self._item = user_and_item_towers(
+            layout, config.hidden, name=name, seed=seed
         )
         self.built = True
 

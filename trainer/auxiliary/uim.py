@@ -13,10 +13,10 @@ from trainer.auxiliary.identity import (
     item_ids,
     user_ids,
 )
+from trainer.auxiliary.sides import user_and_item_towers
 from trainer.collectives import gather_all
 from trainer.layers.attention import SelfAttention
 from trainer.layers.groups import EmbeddedGroups, GroupsLayout, mean_pool
-from trainer.layers.mlp import MLP
 from trainer.similarity import Meetings, log_sums, unit_vectors
 
 __all__ = ["UIM"]
@@ -62,17 +62,8 @@ class UIM(keras.layers.Layer):  # type: ignore[misc]
             )
             for name, sequence in layout.sequences.items()
         }
-        user_width = layout.groups.get("user", 0)
-        user_width += sum(s.total for s in layout.sequences.values())
-        self._user, self._item = (
-            MLP(
-                width,
-                config.projection,
-                name=f"auxiliary_uim_{side}",
-                seed=seed,
-                linear_output=True,
-            )
-            for side, width in (("user", user_width), ("item", layout.groups["item"]))
+        self._user, self._item = user_and_item_towers(
+            layout, config.projection, name="auxiliary_uim", seed=seed
         )
         self.built = True
 
