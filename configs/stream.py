@@ -12,6 +12,8 @@ from pydantic import (
 )
 
 from configs.durations import Duration
+from configs.kafka import Kafka
+from configs.kafka import Kafka
 from configs.preprocess import DeadLetters
 from configs.section import Key, Section
 
@@ -111,6 +113,9 @@ class Publish(Section):
 class Stream(Section):
     """A job on streams. Kafka is asked for by topics; without them folders are read."""
 
+    kafka: Kafka | None = None
+    """Brokers of the topics below."""
+    kafka: Kafka | None = None
     join: StreamJoin | None = None
     examples_topic: str | None = None
     """Kafka topic of serialized examples: the join writes them there too, and the
