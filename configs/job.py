@@ -27,6 +27,8 @@ from configs.model import Correction, Model
 from configs.model_rules import model_problems
 from configs.preprocess import Preprocessing, SamplingSlices
 from configs.section import Key, Section, suggestion
+from configs.stream import Stream
+from configs.stream_rules import stream_problems
 from configs.table_rules import table_problems
 from configs.training import Training
 
@@ -48,6 +50,8 @@ class Job(Section):
     model: Model
     training: Training = Training()
     export: Export = Export()
+    stream: Stream | None = None
+    """For logs that never end; batch runs do not look at it."""
 
     @model_validator(mode="after")
     def _check_rules(self) -> "Job":
@@ -59,6 +63,7 @@ class Job(Section):
             *made_problems(self),
             *history_problems(self),
             *model_problems(self),
+            *stream_problems(self),
         ]
         if problems:
             raise ValueError("; ".join(problems))
