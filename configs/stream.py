@@ -1,6 +1,6 @@
 """Streams: logs that never end, learned from and published while they come."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import (
     Field,
@@ -8,14 +8,12 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    model_validator,
 )
 
 from configs.durations import Duration
 from configs.kafka import Kafka
-from configs.kafka import Kafka
 from configs.preprocess import DeadLetters
-from configs.section import Key, Section
+from configs.section import Section
 
 __all__ = ["Gate", "Publish", "Stream", "StreamJoin", "StreamTraining"]
 
@@ -115,7 +113,6 @@ class Stream(Section):
 
     kafka: Kafka | None = None
     """Brokers of the topics below."""
-    kafka: Kafka | None = None
     join: StreamJoin | None = None
     examples_topic: str | None = None
     """Kafka topic of serialized examples: the join writes them there too, and the
