@@ -1,7 +1,7 @@
 """Days of logs and of example sets: `{day}` in paths, ranges, sets read as one.
 
 A daily run publishes the example set of a day as `<data.examples>/2017-10-01`. The
-trainer reads a folder of such days like one example set.
+trainer reads a folder of such days, or of a stream's sets, like one example set.
 """
 
 import math
@@ -23,6 +23,7 @@ from configs.manifest import (
     Shard,
     Statistics,
 )
+from configs.stream_sets import number_of_set
 
 __all__ = [
     "choose_days",
@@ -92,7 +93,8 @@ def days_in(first: date, last: date) -> list[date]:
 
 
 def choose_days(names: Iterable[str], days: str | None, folder: str) -> list[str]:
-    """Returns the names that are days, in order, and of these the ones wanted.
+    """Returns the names that are days, in order, and of these the ones wanted; where
+    there are no days, and none are wanted, the names of a stream's sets.
 
     Args:
         names: of what lies in a folder.
@@ -102,9 +104,11 @@ def choose_days(names: Iterable[str], days: str | None, folder: str) -> list[str
     Raises:
         DataError: if a day of the range is absent.
     """
+    names = list(names)
     found = sorted(name for name in names if day_of_name(name) is not None)
     if days is None:
-        return found
+        numbered = [name for name in names if number_of_set(name) is not None]
+        return found or sorted(numbered)
     wanted = [day.isoformat() for day in days_in(*parse_days(days))]
     absent = sorted(set(wanted) - set(found))
     if absent:
@@ -118,7 +122,7 @@ def choose_days(names: Iterable[str], days: str | None, folder: str) -> list[str
 
 def local_sets(folder: str, days: str | None = None) -> list[str]:
     """Returns the folders of the example sets that a local folder stands for: itself,
-    or those of its days.
+    or those of its days or of a stream.
 
     Raises:
         DataError: if a day of the range is absent.
@@ -155,8 +159,9 @@ def merge_manifests(manifests: Mapping[str, Manifest], folder: str) -> Manifest:
         if _is_next(before, name) and found.continues != manifests[before].carry_over:
             raise DataError(
                 f"{folder}: {name} does not go on where {before} ended, which was made"
-                f" again since: rows may be twice in them, or in none. Run"
-                f" `python -m preprocessing run JOB --days {name} --overwrite`"
+                f" again since: rows may be twice in them, or in none. Make {name}"
+                f" again too (of days: `python -m preprocessing run JOB --days {name}"
+                f" --overwrite`)"
             )
     return Manifest(
         job=first.job,
@@ -184,8 +189,11 @@ def merge_statistics(parts: Sequence[Statistics]) -> Statistics:
     )
 
 
-def _is_next(day: str, other: str) -> bool:
-    first, second = day_of_name(day), day_of_name(other)
+def _is_next(name: str, other: str) -> bool:
+    number, following = number_of_set(name), number_of_set(other)
+    if number is not None:
+        return following == number + 1
+    first, second = day_of_name(name), day_of_name(other)
     return first is not None and second == first + timedelta(days=1)
 
 

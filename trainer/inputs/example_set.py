@@ -28,6 +28,7 @@ from configs.manifest import (
     read_manifest,
     read_statistics,
 )
+from configs.stream_sets import number_of_set
 from trainer.inputs.filesystems import (
     file_size,
     is_remote,
@@ -63,7 +64,7 @@ def set_folders(folder: str, days: str | None = None) -> list[str]:
     names = [
         name
         for name in names_in(folder)
-        if day_of_name(name)
+        if (day_of_name(name) or number_of_set(name) is not None)
         and file_size(join(join(folder, name), MANIFEST_FILE)) is not None
     ]
     return [join(folder, n) for n in choose_days(names, days, folder)] or [folder]
