@@ -189,6 +189,10 @@ class Preprocessing(Section):
     split: Split = HashSplit(by="hash")
     sampling: Sampling = Sampling()
     dead_letters: DeadLetters = DeadLetters()
+    future: Duration | None = "5m"
+    """How far ahead of the clock a record may be stamped. One that is later is a dead
+    letter (`future_time`): it would close the windows of all others. Null takes all,
+    for logs of the future."""
     drift: Drift = Drift()
     """Compared with another example set; no part of what a set is."""
     daily: Daily = Daily()

@@ -13,6 +13,12 @@ __all__ = ["check_share", "collect_letters", "dead_name", "keep_letters"]
 
 _FOLDER = "letters"
 
+_HINTS = {
+    "future_time": "later than the clock by more than preprocessing.future. Check the"
+    " unit of the time column, and its time zone"
+}
+"""What a reason says by its name alone too shortly."""
+
 
 def dead_name(log: str, reason: str) -> str:
     """Returns the name of a reason in the manifest, and of its file."""
@@ -91,7 +97,9 @@ def _examples(own: dict[str, int], kept_in: Path) -> str:
     lines = []
     for name, count in sorted(own.items(), key=lambda item: -item[1]):
         path = kept_in / f"{name}.jsonl"
-        lines.append(f"  {name.rpartition('.')[2]}: {count:,}")
+        reason = name.rpartition(".")[2]
+        hint = f" ({_HINTS[reason]})" if reason in _HINTS else ""
+        lines.append(f"  {reason}: {count:,}{hint}")
         if path.exists():
             with open(path, encoding="utf-8") as file:
                 lines.append(f"    such as {file.readline().strip()[:300]}")

@@ -71,6 +71,8 @@ class Field:
         separator: splits the text of a list in CSV and TSV files.
         aligned_with: name of the field whose lists must be as long, else None.
         non_negative: whether numbers must not be negative.
+        latest: a time beyond is in the future, ms (`preprocessing.future`); None where
+            there is none.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Field:
     separator: str = "|"
     aligned_with: str | None = None
     non_negative: bool = False
+    latest: int | None = None
 
     @property
     def required(self) -> bool:

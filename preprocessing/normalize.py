@@ -192,6 +192,8 @@ def _convert_flat(raw: pa.Array, field: Field, from_text: bool) -> tuple[pa.Arra
 def _faults(field: Field, columns: dict[str, pa.Array]) -> list[Fault]:
     column = columns[field.name]
     faults: list[Fault] = []
+    if field.latest is not None:
+        faults.append(("future_time", column.to_numpy() > field.latest))
     if field.kind == "number":
         flat = column.values if field.is_list else column
         infinite = np.abs(flat.to_numpy(zero_copy_only=False)) > _FLOAT32_MAX

@@ -14,6 +14,7 @@ REASONS = (
     "incomplete_vector",  # a dense vector misses some of its numbers
     "unaligned",  # the fields of a sequence, or values and weights, differ in length
     "negative",  # a weight is negative
+    "future_time",  # a time is later than the clock, beyond what is allowed
 )
 """Reasons that lie in a record itself; the position is the code of a reason."""
 

@@ -3,6 +3,7 @@
 import shutil
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,7 @@ from preprocessing.fields import (
     table_log_name,
 )
 from preprocessing.files import LogFile, find_files
+from preprocessing.future import refuse_future
 from preprocessing.golden import golden_shares, write_golden
 from preprocessing.inspection import inspect_file
 from preprocessing.pipeline import run_pipeline
@@ -107,12 +109,13 @@ def preprocess(
     if day is not None:
         check_daily(job, fields_by_log(job))
         target = root / day.isoformat()
+    now = time.time_ns() // 1_000_000
     with publish_folder(target, overwrite=overwrite, mark=MANIFEST_FILE) as folder:
         logs = _inspect(job, day)
         with _scratch_beside(target) as scratch:
             plan = Plan(
                 job=job,
-                fields=fields_by_log(job),
+                fields=refuse_future(fields_by_log(job), now, job.preprocessing.future),
                 scratch=scratch,
                 output=str(folder),
                 golden_shares=golden_shares(job, logs.estimated_impressions),
