@@ -17,16 +17,21 @@ class SynthesisSettings:
         impressions: rows of the impression log, duplicates not counted.
         users: number of users; how often each appears follows Zipf's law.
         items: number of items, likewise.
-        days: length of the log.
+        days: length of the log, unless `span` is given.
+        span: length of the log as a duration, such as "10m".
         start: its first moment.
         click_rate: mean true probability of the click label, 0.001 to 0.25.
         conversion_rate: mean true probability of a conversion, given a click.
         click_window: attribution window that the truth refers to.
         conversion_window: likewise, counted from the impression.
+        click_delay: median time from impression to click, before the delays are
+            conditioned on the window; at most a quarter of the window is taken.
+        conversion_delay: likewise from click to conversion.
         request_size: mean number of impressions of a request.
         history_length: most recent clicks logged with an impression; 0 for none.
         taste: strength of the users' tastes; with 0 the history tells nothing.
         drift: how far the appeal of categories moves over the whole log.
+        taste_change: moment inside the log from which on users have other tastes.
         late_click_share: clicks after the window, per click inside it. They come from
             impressions whose label is 0, and leave it 0.
         late_conversion_share: likewise of conversions.
@@ -42,15 +47,19 @@ class SynthesisSettings:
     users: int = 50_000
     items: int = 10_000
     days: int = 8
+    span: str | None = None
     start: str = "2026-01-01"
     click_rate: float = 0.02
     conversion_rate: float = 0.1
     click_window: str = "30m"
     conversion_window: str = "1d"
+    click_delay: str = "15s"
+    conversion_delay: str = "1h"
     request_size: int = 4
     history_length: int = 20
     taste: float = 1.0
     drift: float = 0.0
+    taste_change: str | None = None
     late_click_share: float = 0.02
     late_conversion_share: float = 0.1
     duplicate_share: float = 0.005
@@ -65,13 +74,25 @@ class SynthesisSettings:
         self._check_rates()
         try:
             spans = duration_ms(self.click_window), duration_ms(self.conversion_window)
-            moment_ms(self.start)
+            delays = duration_ms(self.click_delay), duration_ms(self.conversion_delay)
+            length = self.end_ms - self.start_ms
+            change = self.taste_change_ms
         except ValueError as error:
             raise DataError(f"synthesize: {error}") from error
+        if not length or not all(delays):
+            raise DataError(
+                "span, click_delay and conversion_delay: expected durations above zero"
+            )
         if spans[1] < 2 * spans[0]:
             raise DataError(
                 f"conversion_window is {self.conversion_window}, expected at least"
                 f" twice click_window ({self.click_window}): conversions follow clicks"
+            )
+        if change is not None and not self.start_ms < change < self.end_ms:
+            raise DataError(
+                f"taste_change is {self.taste_change}, expected a moment inside the"
+                f" log, which begins at {self.start} and lasts"
+                f" {self.span or f'{self.days} days'}"
             )
 
     @property
@@ -82,7 +103,13 @@ class SynthesisSettings:
     @property
     def end_ms(self) -> int:
         """End of the log: nothing is logged at or after it."""
-        return self.start_ms + self.days * DAY_MS
+        length = self.days * DAY_MS if self.span is None else duration_ms(self.span)
+        return self.start_ms + length
+
+    @property
+    def taste_change_ms(self) -> int | None:
+        """From here on tastes are others, ms since the epoch; None: they never are."""
+        return None if self.taste_change is None else moment_ms(self.taste_change)
 
     def _check_counts(self) -> None:
         limits = {"users": 2**22, "items": 2**26, "history_length": 1_000}

@@ -14,10 +14,9 @@ __all__ = ["Events", "draw_clicks", "draw_conversions"]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-_CLICK_MEDIAN, _CLICK_SIGMA = 15_000.0, 1.2
-_CONVERSION_MEDIAN, _CONVERSION_SIGMA = 3_600_000.0, 1.5
-"""Medians (ms) and standard deviations (of the logarithm) of the delays, before they
-are conditioned on the window."""
+_CLICK_SIGMA, _CONVERSION_SIGMA = 1.2, 1.5
+"""Standard deviations of the logarithms of the delays, before they are conditioned on
+the window."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,8 @@ def draw_clicks(
     rows = np.flatnonzero(label | late)
     labels = label[rows]
     limits = np.full(len(rows), window)
-    delays = _delays_within(rng, limits, _CLICK_MEDIAN, _CLICK_SIGMA)
+    median = duration_ms(settings.click_delay)
+    delays = _delays_within(rng, limits, median, _CLICK_SIGMA)
     beyond = window + 1 + rng.exponential(window, len(rows)).astype(np.int64)
     times = shown.time[rows] + np.where(labels, delays, beyond)
     return Events(rows, times, labels)
@@ -84,7 +84,8 @@ def draw_conversions(
     # A late click can come after the window; whatever follows it is late as well.
     inside = converts[chosen] & (click_times < ends)
     limits = np.where(inside, ends - click_times, window)
-    delays = _delays_within(rng, limits, _CONVERSION_MEDIAN, _CONVERSION_SIGMA)
+    median = duration_ms(settings.conversion_delay)
+    delays = _delays_within(rng, limits, median, _CONVERSION_SIGMA)
     beyond = 1 + rng.exponential(window / 2, len(rows)).astype(np.int64)
     late_times = np.maximum(ends, click_times) + beyond
     times = np.where(inside, click_times + delays, late_times)

@@ -60,6 +60,10 @@ class World:
     price and age, the user's activity, and effects of device, surface, position,
     hour, and country with category. A user's earlier clicks were chosen by the same
     taste, so a model can read the taste from the history.
+
+    At `settings.taste_change` a second period begins: each user's taste, that of the
+    age groups, and the countries' for categories are drawn anew, by the same laws.
+    Items stay what they are, and the mean rates are those asked for in both periods.
     """
 
     def __init__(self, settings: SynthesisSettings) -> None:
@@ -67,19 +71,25 @@ class World:
         rng = np.random.default_rng([settings.seed, 0])
         self._draw_items(rng)
         self._draw_users(rng)
-        self._country_category = rng.normal(0, 0.3, (len(COUNTRIES), NUM_CATEGORIES))
+        # The first axis of what follows is the period.
+        self._country_category = _draw_country_tastes(rng)[None]
         self._category_drift = rng.normal(0, 1.0, NUM_CATEGORIES)
-        self.click_intercept = 0.0
-        self.conversion_intercept = 0.0
+        self._change = settings.taste_change_ms
+        if self._change is not None:
+            self._change_tastes(np.random.default_rng([settings.seed, 4]))
+        self._click_intercept = np.zeros(len(self._tastes))
+        self._conversion_intercept = np.zeros(len(self._tastes))
         self._calibrate(np.random.default_rng([settings.seed, 1]))
 
     def click_probability(self, shown: Shown) -> Floats:
         """Returns P(click label = 1) of each impression, [n]."""
-        return _sigmoid(self._click_logit(shown) + self.click_intercept)
+        intercept = self._click_intercept[self._period(shown.time)]
+        return _sigmoid(self._click_logit(shown) + intercept)
 
     def conversion_probability(self, shown: Shown) -> Floats:
         """Returns P(conversion label = 1 | click label = 1), [n]."""
-        return _sigmoid(self._conversion_logit(shown) + self.conversion_intercept)
+        intercept = self._conversion_intercept[self._period(shown.time)]
+        return _sigmoid(self._conversion_logit(shown) + intercept)
 
     def draw_users(self, rng: np.random.Generator, size: int) -> Integers:
         """Draws users in proportion to their activity, [size]."""
@@ -104,7 +114,7 @@ class World:
         chosen, best = np.zeros(len(users), np.int64), np.full(len(users), -np.inf)
         for _ in range(6):
             items = self.draw_items(rng, start)
-            score = self._appeal(users, items) + rng.gumbel(size=len(users))
+            score = self._appeal(users, items, start) + rng.gumbel(size=len(users))
             chosen = np.where(score > best, items, chosen)
             best = np.maximum(score, best)
         return chosen
@@ -122,7 +132,8 @@ class World:
         age = rng.exponential(60.0, count) * DAY_MS
         born_within = rng.random(count) < 0.1
         born_within[0] = False
-        age[born_within] = -rng.random(born_within.sum()) * settings.days * DAY_MS
+        days = (settings.end_ms - settings.start_ms) / DAY_MS
+        age[born_within] = -rng.random(born_within.sum()) * days * DAY_MS
         self.launch = (settings.start_ms - age).astype(np.int64)
         self._oldest_item = int(np.argmin(self.launch))
         self._item_cumulative = _zipf(count, _ITEM_EXPONENT, rng)
@@ -135,15 +146,34 @@ class World:
         self.country = rng.choice(
             len(COUNTRIES), count, p=_normalize(0.7 ** np.arange(len(COUNTRIES)))
         )
-        # Part of the taste is that of the age group, so that the profile tells some.
-        group = rng.normal(0, 0.5, (len(AGE_BUCKETS), _DIM))
-        own = rng.normal(0, 1.0, (count, _DIM))
-        self._tastes = (group[self.age_bucket] + own).astype("f4")
+        self._tastes = self._draw_tastes(rng)[None]
         self._activity = rng.normal(0, 0.3, count)
         self._user_cumulative = _zipf(count, _USER_EXPONENT, rng)
 
-    def _appeal(self, users: Integers, items: Integers) -> Floats:
-        taste = np.einsum("nd,nd->n", self._tastes[users], self._item_vectors[items])
+    def _draw_tastes(self, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+        """Part of a taste is that of the age group, so that the profile tells some."""
+        group = rng.normal(0, 0.5, (len(AGE_BUCKETS), _DIM))
+        own = rng.normal(0, 1.0, (len(self.age_bucket), _DIM))
+        tastes: npt.NDArray[np.float32] = (group[self.age_bucket] + own).astype("f4")
+        return tastes
+
+    def _change_tastes(self, rng: np.random.Generator) -> None:
+        tastes, of_countries = self._draw_tastes(rng), _draw_country_tastes(rng)
+        self._tastes = np.concatenate([self._tastes, tastes[None]])
+        self._country_category = np.concatenate(
+            [self._country_category, of_countries[None]]
+        )
+
+    def _period(self, times: Integers) -> Integers:
+        """Returns 0 before the change of tastes and 1 from it on, [n]."""
+        changed = np.zeros(len(times), bool)
+        if self._change is not None:
+            changed = times >= self._change
+        return changed.astype(np.int64)
+
+    def _appeal(self, users: Integers, items: Integers, times: Integers) -> Floats:
+        tastes = self._tastes[self._period(times), users]
+        taste = np.einsum("nd,nd->n", tastes, self._item_vectors[items])
         appeal: Floats = self.settings.taste * taste.astype("f8")
         return appeal + self._quality[items]
 
@@ -152,10 +182,12 @@ class World:
         age_days = (shown.time - self.launch[shown.item]) / DAY_MS
         price = np.nan_to_num(self.price[shown.item], nan=np.exp(3.0))
         hour = (shown.time % DAY_MS) / DAY_MS * 2 * np.pi
-        logit = self._appeal(shown.user, shown.item) + self._activity[shown.user]
+        logit = self._appeal(shown.user, shown.item, shown.time)
+        logit += self._activity[shown.user]
         logit += _DEVICE_LOGIT[shown.device] + _SURFACE_LOGIT[shown.surface]
         logit += _POSITION_LOGIT * shown.position + 0.2 * np.sin(hour)
-        logit += self._country_category[self.country[shown.user], category]
+        country = self.country[shown.user]
+        logit += self._country_category[self._period(shown.time), country, category]
         logit -= 0.2 * (np.log(price) - 3.0) + 0.15 * np.log1p(age_days)
         if self.settings.drift:
             span = self.settings.end_ms - self.settings.start_ms
@@ -165,20 +197,29 @@ class World:
 
     def _conversion_logit(self, shown: Shown) -> Floats:
         price = np.nan_to_num(self.price[shown.item], nan=np.exp(3.0))
-        logit = 0.5 * self._appeal(shown.user, shown.item)
+        logit = 0.5 * self._appeal(shown.user, shown.item, shown.time)
         logit -= 0.4 * (np.log(price) - 3.0) + 0.5 * _DEVICE_LOGIT[shown.device]
         return logit
 
     def _calibrate(self, rng: np.random.Generator) -> None:
-        """Sets the intercepts so that the mean truth is the rate asked for."""
+        """Sets the intercepts so that the mean truth of a period is the rate asked
+        for."""
         settings = self.settings
         shown = draw_shown(self, rng, _CALIBRATION_ROWS)
+        period = self._period(shown.time)
+        # A period that is too short to be drawn needs no mean.
+        periods = [(number, period == number) for number in np.unique(period)]
         logit = self._click_logit(shown)
-        everything = np.ones(len(logit))
-        self.click_intercept = _intercept(logit, everything, settings.click_rate)
+        for number, rows in periods:
+            self._click_intercept[number] = _intercept(
+                logit[rows], np.ones(rows.sum()), settings.click_rate
+            )
         clicks = self.click_probability(shown)
         logit = self._conversion_logit(shown)
-        self.conversion_intercept = _intercept(logit, clicks, settings.conversion_rate)
+        for number, rows in periods:
+            self._conversion_intercept[number] = _intercept(
+                logit[rows], clicks[rows], settings.conversion_rate
+            )
 
 
 def draw_shown(
@@ -222,11 +263,15 @@ def _times_at(quantiles: Floats, settings: SynthesisSettings) -> Integers:
     """Maps quantiles of the traffic to times. It has a daily rhythm: the intensity is
     1 - 0.6 cos(2 pi t / day), lowest at midnight."""
     span = settings.end_ms - settings.start_ms
-    grid = np.arange(0, span + 1, DAY_MS // 96)
+    grid = np.append(np.arange(0, span, DAY_MS // 96), span)
     turn = 2 * np.pi / DAY_MS
     mass = grid - 0.6 / turn * np.sin(turn * grid)
     offsets = np.interp(quantiles * mass[-1], mass, grid).astype(np.int64)
     return np.minimum(settings.start_ms + offsets, settings.end_ms - 1)
+
+
+def _draw_country_tastes(rng: np.random.Generator) -> Floats:
+    return rng.normal(0, 0.3, (len(COUNTRIES), NUM_CATEGORIES))
 
 
 def _draw_tags(

@@ -330,6 +330,83 @@ def test_no_history_and_drift(tmp_path) -> None:
         assert (max(ratios) > 1.6) == moves
 
 
+def test_tastes_change_at_the_moment_and_so_does_the_truth(tmp_path) -> None:
+    noon = "2026-01-02T12:00"
+    changed, same = (
+        SynthesisSettings(
+            **{**SMALL, "impressions": 30_000},
+            click_rate=0.1,
+            taste=2.0,
+            history_length=0,
+            taste_change=at,
+        )
+        for at in (noon, None)
+    )
+    moment = changed.taste_change_ms
+    worlds = World(changed), World(same)
+    shown = draw_shown(worlds[0], np.random.default_rng(5), 100_000)
+    before = shown.time < moment
+    assert 0.3 < before.mean() < 0.4
+    truths = [
+        (world.click_probability(shown), world.conversion_probability(shown))
+        for world in worlds
+    ]
+    for truth, unchanged in zip(*truths, strict=True):
+        logits = [np.log(t / (1 - t)) for t in (truth, unchanged)]
+        difference = logits[0] - logits[1]
+        # Before it the same but for the intercept; after it the tastes are others.
+        assert np.std(difference[before]) < 1e-9
+        assert np.std(difference[~before]) > 0.5
+    for rows in (before, ~before):
+        assert truths[0][0][rows].mean() == pytest.approx(0.1, rel=0.04)
+
+    synthesize(changed, tmp_path / "logs")
+    clicked = set(read(tmp_path / "logs", "clicks")["impression_id"].to_pylist())
+    rows = read(tmp_path / "logs", "impressions").to_pylist()
+    for after in (False, True):
+        half = [r for r in rows if (r["timestamp_ms"] >= moment) == after]
+        half = [r for r in half if r["timestamp_ms"] < changed.end_ms - 40 * MINUTE]
+        labels = [r["impression_id"] in clicked for r in half]
+        # Clicks after the window are some more.
+        truth = [r["click_truth"] * 1.02 for r in half]
+        check_calibrated(truth, labels, 5)
+
+
+def test_a_log_of_minutes_has_windows_of_seconds(tmp_path) -> None:
+    settings = SynthesisSettings(
+        **{**SMALL, "impressions": 30_000},
+        span="5m",
+        click_rate=0.1,
+        conversion_rate=0.3,
+        click_window="10s",
+        conversion_window="1m",
+        click_delay="1s",
+        conversion_delay="8s",
+        late_conversion_share=0.0,
+        disorder_share=0.0,
+    )
+    synthesize(settings, tmp_path / "logs")
+    times = {
+        name: np.array(read(tmp_path / "logs", name)["timestamp_ms"])
+        for name in ("impressions", "clicks", "conversions")
+    }
+    for moments in times.values():
+        assert settings.start_ms <= moments.min()
+        assert moments.max() < settings.start_ms + 5 * MINUTE
+    # Evenly, a rate that a stream can be played at.
+    per_minute = np.bincount((times["impressions"] - settings.start_ms) // MINUTE)
+    assert per_minute.min() > 0.95 * 6_000
+    rows = read(tmp_path / "logs", "impressions").to_pylist()
+    shown = {r["impression_id"]: r["timestamp_ms"] for r in rows}
+    clicks = earliest(read(tmp_path / "logs", "clicks").to_pylist(), "click_id")
+    delays = [
+        c["timestamp_ms"] - shown[c["impression_id"]]
+        for c in clicks.values()
+        if c["impression_id"] in shown
+    ]
+    assert np.median(delays) == pytest.approx(1_000, rel=0.15)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -339,6 +416,10 @@ def test_no_history_and_drift(tmp_path) -> None:
         ({"start": "yesterday"}, "expected an ISO 8601 date"),
         ({"conversion_window": "31m"}, "expected at least twice click_window"),
         ({"duplicate_share": -0.1}, "duplicate_share is -0.1"),
+        ({"span": "0m"}, "expected durations above zero"),
+        ({"conversion_delay": "0s"}, "expected durations above zero"),
+        ({"taste_change": "2026-01-09"}, "inside the log, .* lasts 8 days"),
+        ({"span": "1h", "taste_change": "2026-01-02"}, "lasts 1h"),
     ],
 )
 def test_wrong_settings_are_refused(changes, message) -> None:
