@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kafka_cluster import kafka_broker, mock_kafka, topic_name  # noqa: F401
+
 # Before anything imports TensorFlow: no logs, no GPU that a test did not ask for.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
