@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from configs.errors import DataError, TrainingError
 from configs.job import Job
 from trainer.agreement import Agreement
 from trainer.assembly import Assembly
 from trainer.checkpoint import State
 from trainer.cluster import ALONE, Cluster
-from trainer.inputs.diagnosis import plain_message
 from trainer.inputs.examples import Batch
 from trainer.inputs.files import ExampleFiles, Position
 from trainer.interruption import SIGNALS, Interruption
@@ -26,6 +23,8 @@ from trainer.progress import Progress
 from trainer.run import Run
 from trainer.scoring import Scorer, score_split, value_for
 from trainer.selection import after_evaluation, should_stop
+from trainer.skipped_steps import SkippedSteps
+from trainer.step import train_on
 
 __all__ = ["LOG_EVERY", "TrainingLoop"]
 
@@ -86,7 +85,6 @@ class TrainingLoop:
         self._agreement = Agreement(cluster)
         self._signal: int | None = None
         self._written = state.step
-        self._skipped = int(assembly.step.skipped.numpy())
         self._step.reset_sums(state.loss_sums)
         self._epoch_sums = list(state.epoch_loss_sums)
         self._logs: dict[str, float] = {}
@@ -102,6 +100,12 @@ class TrainingLoop:
             Journal(run.metrics_file, run.tensorboard, step=state.step)
             if self._writes
             else NoJournal()
+        )
+        self._skipped_steps = SkippedSteps(
+            assembly.step,
+            limit=job.training.max_bad_steps,
+            checkpoints=run.checkpoints.folder,
+            warn=self._progress.write,
         )
         # What watches batches is to see each as it was when its step was made.
         watched = any(_watches_batches(callback) for callback in callbacks)
@@ -192,15 +196,7 @@ class TrainingLoop:
     def _train_batches(self, batches: Sequence[tuple[Batch, ...]]) -> None:
         state, every = self.state, self._job.training
         self._callbacks.on_train_batch_begin(state.batch)
-        try:
-            self._step(*batches)
-        except tf.errors.InvalidArgumentError as error:
-            last = state.step + len(batches)
-            steps = f"step {last}" if len(batches) == 1 else f"a step up to {last}"
-            raise DataError(
-                f"{steps} cannot be computed: {plain_message(error)}. An id may lie"
-                " outside its table: run `python -m preprocessing check`"
-            ) from error
+        train_on(self._step, batches, step=state.step)
         count = len(batches)
         left = self._training.rows - state.row
         rows = min(count * self._training.batch_size, left)
@@ -221,7 +217,7 @@ class TrainingLoop:
 
     def _end_epoch(self) -> None:
         self._log()
-        losses = self._means(self._epoch_sums)
+        losses = self._step.means(self._epoch_sums)
         self._epoch_sums = []
         epoch = self.state.epoch
         self._update(epoch=epoch + 1, row=0, batch=0)
@@ -237,8 +233,8 @@ class TrainingLoop:
         sums = self._step.sums()
         self._step.reset_sums()
         self._epoch_sums = _added(self._epoch_sums, sums)
-        self._check_skipped()
-        means = self._means(sums)
+        self._skipped_steps.check(self.state.step)
+        means = self._step.means(sums)
         if not means:
             return
         self._logs = means
@@ -251,30 +247,10 @@ class TrainingLoop:
             values={
                 **means,
                 "learning_rate": float(self._assembly.dense.scheduled_rate()),
-                "skipped_steps": self._skipped,
+                "skipped_steps": self._skipped_steps.count,
                 "rows_per_second": self._progress.rows_per_second(),
             },
         )
-
-    def _check_skipped(self) -> None:
-        skipped = int(self._step.skipped.numpy())
-        if skipped > self._skipped:
-            self._progress.write(
-                f"warning: {skipped - self._skipped} step(s) before step"
-                f" {self.state.step} had a loss or gradient that was not finite; they"
-                " changed nothing"
-            )
-        self._skipped = skipped
-        in_a_row = int(self._step.skipped_in_a_row.numpy())
-        if in_a_row >= self._job.training.max_bad_steps:
-            raise TrainingError(
-                f"the loss or a gradient was not finite in the last {in_a_row} steps,"
-                f" up to step {self.state.step}. Those steps changed nothing, and the"
-                f" checkpoints in {self._run.checkpoints.folder} are from before. Lower"
-                " training.optimizer.*.learning_rate, set"
-                " training.optimizer.dense.clip_norm, or look for infinite numeric"
-                " features"
-            )
 
     def _warn_of_lonely_contexts(self, means: dict[str, float]) -> None:
         for name, share in means.items():
@@ -312,18 +288,13 @@ class TrainingLoop:
         return logs
 
     def _checkpoint(self) -> None:
-        self._check_skipped()  # after hopeless steps none is written
+        self._skipped_steps.check(
+            self.state.step
+        )  # after hopeless steps none is written
         self._update(loss_sums=self._step.sums(), epoch_loss_sums=self._epoch_sums)
         if self._writes:
             self._run.checkpoints.write(self.state, self._assembly.variables)
         self._written = self.state.step
-
-    def _means(self, sums: list[float]) -> dict[str, float]:
-        if not sums or not sums[0]:
-            return {}
-        steps, *totals = sums
-        names = self._step.loss_names
-        return {n: total / steps for n, total in zip(names, totals, strict=True)}
 
     def _update(self, **changes: Any) -> None:
         self.state = self.state.model_copy(update=changes)

@@ -1,7 +1,7 @@
 """Scores a split with the inference model, and beside it the truth where known."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,11 @@ from trainer.collectives import gather_all
 from trainer.inference import InferenceModel
 from trainer.inputs.examples import Batch
 from trainer.inputs.files import ExampleFiles
+from trainer.metrics.likelihood import Likelihood
 from trainer.metrics.task import TaskMetrics
 from trainer.shares import own_share
 
-__all__ = ["Scorer", "score_split"]
+__all__ = ["Scorer", "Scores", "score_split"]
 
 COMPARED = ("auc", "gauc", "log_loss", "normalized_entropy")
 """Metrics in which the model's distance to the truth is given."""
@@ -84,41 +85,79 @@ class Scorer:
 
 
 def score_split(scorer: Scorer, source: ExampleFiles, job: Job) -> dict[str, Any]:
-    """Returns the metrics of all tasks over a split.
-
-    A task with `given` is scored on the rows where that label is 1, and so is the
-    conditional of a task over the entire space. In a split whose negatives were
-    dropped, a row weighs 1 if the sampled label is 1, else 1/r.
-
-    Returns:
-        By served output: the entries of `TaskMetrics.result`; `truth`, the same of the
-        true probabilities, and `distance`, model minus truth, both None with
-        `truth_reason` where the truth is not known of all rows.
+    """Returns the metrics of all tasks over a split; see `Scores`.
 
     Raises:
         CheckpointError: if the model predicts NaN.
         DataError: if the examples are damaged.
     """
-    layout = layout_of(job)
-    grouped = "user" in layout.ids
-    predictions = list(_predictions(job))
-    models = {p.name: TaskMetrics(grouped=grouped) for p in predictions}
-    truths = {p.name: TaskMetrics(grouped=grouped) for p in predictions}
+    scores = Scores(job, sampled=source.split.sampled)
     for shares in source.batches():
-        logits, columns = scorer(shares)
+        scores.update(*scorer(shares))
+    return scores.result()
+
+
+class Scores:
+    """Adds up what scored rows say of a model.
+
+    A task with `given` is scored on the rows where that label is 1, and so is the
+    conditional of a task over the entire space. Among rows whose negatives were
+    dropped, a row weighs 1 if the sampled label is 1, else 1/r.
+
+    Args:
+        job: the job.
+        sampled: whether negatives may have been dropped.
+        ranked: whether the AUC is exact, from all rows, instead of a histogram: for
+            few rows.
+    """
+
+    def __init__(self, job: Job, *, sampled: bool, ranked: bool = False) -> None:
+        layout = layout_of(job)
+        self._job = job
+        self._sampled = sampled
+        self._user = layout.ids.index("user") if "user" in layout.ids else None
+        self._predictions = list(_predictions(job))
+        names = [prediction.name for prediction in self._predictions]
+        grouped = self._user is not None
+        self._models = {n: TaskMetrics(grouped=grouped, ranked=ranked) for n in names}
+        self._truths = {n: TaskMetrics(grouped=grouped, ranked=ranked) for n in names}
+
+    def update(
+        self,
+        logits: Mapping[str, NDArray[np.float32]],
+        columns: Mapping[str, NDArray[Any]],
+    ) -> None:
+        """Adds rows, as a `Scorer` returns them.
+
+        Raises:
+            CheckpointError: if a prediction is NaN.
+        """
         labels, truth = columns[LABELS], columns[TRUTH]
-        weights = _weights(labels, columns[NEGATIVE_KEEP_RATE], source, job)
-        users = columns[IDS][:, layout.ids.index("user")] if grouped else None
-        for p in predictions:
+        weights = _weights(
+            labels, columns[NEGATIVE_KEEP_RATE], self._job, sampled=self._sampled
+        )
+        users = None if self._user is None else columns[IDS][:, self._user]
+        for p in self._predictions:
             column = labels[:, p.label]
             chosen = np.ones(len(labels), bool)
             if p.given is not None:
                 chosen = labels[:, p.given] > 0.5
-            _update(models[p.name], logits[p.name], column, weights, users, chosen)
+            _update(
+                self._models[p.name], logits[p.name], column, weights, users, chosen
+            )
             true_logits = _logit(np.prod(truth[:, p.factors], axis=1))
             known = chosen & ~np.isnan(true_logits)
-            _update(truths[p.name], true_logits, column, weights, users, known)
-    return {p.name: _result(models[p.name], truths[p.name]) for p in predictions}
+            _update(self._truths[p.name], true_logits, column, weights, users, known)
+
+    def likelihoods(self) -> dict[str, Likelihood]:
+        """Returns the sums behind log loss and calibration, by served output."""
+        return {name: metrics.likelihood for name, metrics in self._models.items()}
+
+    def result(self) -> dict[str, Any]:
+        """Returns by served output the entries of `TaskMetrics.result`; `truth`, the
+        same of the true probabilities, and `distance`, model minus truth, both None
+        with `truth_reason` where the truth is not known of all rows."""
+        return {n: _result(m, self._truths[n]) for n, m in self._models.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,10 +230,11 @@ def _result(model: TaskMetrics, truth: TaskMetrics) -> dict[str, Any]:
 def _weights(
     labels: NDArray[np.float32],
     keep_rates: NDArray[np.float32],
-    source: ExampleFiles,
     job: Job,
+    *,
+    sampled: bool,
 ) -> NDArray[np.float64]:
-    if not source.split.sampled:
+    if not sampled:
         return np.ones(len(labels))
     rates = keep_rates.astype(np.float64)
     positive = labels[:, list(job.labels).index(job.sampled_label)] > 0.5

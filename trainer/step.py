@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, Protocol
 import keras
 import tensorflow as tf
 
+from configs.errors import DataError
+from trainer.inputs.diagnosis import plain_message
 from trainer.inputs.examples import Batch
 from trainer.optimizers.clipping import share_within, square_norm
 from trainer.optimizers.rows import Rows, gather_rows
@@ -24,7 +26,7 @@ from trainer.optimizers.sparse import SparseOptimizer
 from trainer.shares import own_share
 from trainer.traffic import exchanged
 
-__all__ = ["Gradients", "Trainable", "TrainingStep"]
+__all__ = ["Gradients", "Trainable", "TrainingStep", "train_on"]
 
 
 class Trainable(Protocol):
@@ -130,6 +132,13 @@ class TrainingStep:
         the device."""
         return [] if self._sums is None else [float(x) for x in self._sums.numpy()]
 
+    def means(self, sums: Sequence[float]) -> dict[str, float]:
+        """Returns the mean losses by name of what `sums` gave; none without steps."""
+        if not sums or not sums[0]:
+            return {}
+        steps, *totals = sums
+        return {n: x / steps for n, x in zip(self.loss_names, totals, strict=True)}
+
     def reset_sums(self, sums: Sequence[float] = ()) -> None:
         """Starts the sums again, or goes on with those of a checkpoint."""
         self._sums = tf.constant(list(sums), tf.float64) if sums else None
@@ -214,3 +223,27 @@ class TrainingStep:
 
     def _apply_dense(self, gradients: list[tf.Tensor]) -> None:
         self.dense.apply(gradients, self.model.dense_variables)
+
+
+def train_on(
+    training_step: TrainingStep, batches: Sequence[tuple[Batch, ...]], *, step: int
+) -> None:
+    """Makes a step on each of the batches.
+
+    Args:
+        training_step: that makes them.
+        batches: each as one share per replica.
+        step: number of steps made before, for messages.
+
+    Raises:
+        DataError: if a step cannot be computed on its batch.
+    """
+    try:
+        training_step(*batches)
+    except tf.errors.InvalidArgumentError as error:
+        last = step + len(batches)
+        steps = f"step {last}" if len(batches) == 1 else f"a step up to {last}"
+        raise DataError(
+            f"{steps} cannot be computed: {plain_message(error)}. An id may lie"
+            " outside its table: run `python -m preprocessing check`"
+        ) from error

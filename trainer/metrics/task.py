@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from trainer.metrics.auc import BINS, AreaUnderCurve
 from trainer.metrics.gauc import GroupedAUC
 from trainer.metrics.likelihood import Likelihood
+from trainer.metrics.ranked_area import RankedArea
 from trainer.metrics.undefined import Undefined
 
 __all__ = ["DEFINITIONS", "TaskMetrics"]
@@ -40,17 +41,21 @@ class TaskMetrics:
 
     Args:
         grouped: whether rows have users, for the grouped AUC.
+        ranked: whether the AUC is exact, from all rows, instead of a histogram, which
+            costs memory and milliseconds however few rows there are.
     """
 
-    def __init__(self, *, grouped: bool) -> None:
-        self._likelihood = Likelihood()
-        self._area = AreaUnderCurve()
+    def __init__(self, *, grouped: bool, ranked: bool = False) -> None:
+        self.likelihood = Likelihood()
+        self._area: AreaUnderCurve | RankedArea = (
+            RankedArea() if ranked else AreaUnderCurve()
+        )
         self._grouped = GroupedAUC() if grouped else None
 
     @property
     def rows(self) -> int:
         """Rows seen."""
-        return self._likelihood.rows
+        return self.likelihood.rows
 
     def update(
         self,
@@ -67,15 +72,15 @@ class TaskMetrics:
         z, y = logits.astype(np.float64), labels.astype(np.float64)
         if np.isnan(z).any():
             raise FloatingPointError("a prediction is NaN")
-        self._likelihood.update(z, y, weights)
+        self.likelihood.update(z, y, weights)
         self._area.update(z, y, weights)
         if self._grouped is not None and users is not None:
             self._grouped.update(users, logits.astype(np.float32), y, weights)
 
     def merge(self, other: "TaskMetrics") -> None:
         """Adds the rows that `other` has seen."""
-        self._likelihood.merge(other._likelihood)
-        self._area.merge(other._area)
+        self.likelihood.merge(other.likelihood)
+        self._area.merge(other._area)  # type: ignore[arg-type]
         if self._grouped is not None and other._grouped is not None:
             self._grouped.merge(other._grouped)
 
@@ -96,14 +101,14 @@ class TaskMetrics:
             "auc": value_of("auc", self._area.result),
             "auc_error_bound": value_of("auc_error_bound", self._area.error_bound),
             **self._grouped_values(undefined),
-            "log_loss": value_of("log_loss", self._likelihood.log_loss),
+            "log_loss": value_of("log_loss", self.likelihood.log_loss),
             "normalized_entropy": value_of(
-                "normalized_entropy", self._likelihood.normalized_entropy
+                "normalized_entropy", self.likelihood.normalized_entropy
             ),
-            "calibration": value_of("calibration", self._likelihood.calibration),
-            "observed_rate": value_of("observed_rate", self._likelihood.observed_rate),
+            "calibration": value_of("calibration", self.likelihood.calibration),
+            "observed_rate": value_of("observed_rate", self.likelihood.observed_rate),
             "predicted_rate": value_of(
-                "predicted_rate", self._likelihood.predicted_rate
+                "predicted_rate", self.likelihood.predicted_rate
             ),
         }
         undefined.pop("auc_error_bound", None)

@@ -9,6 +9,7 @@ from sklearn import metrics as sklearn_metrics
 from trainer.metrics.auc import AreaUnderCurve
 from trainer.metrics.gauc import GroupedAUC
 from trainer.metrics.likelihood import Likelihood
+from trainer.metrics.ranked_area import RankedArea
 from trainer.metrics.task import DEFINITIONS, TaskMetrics
 from trainer.metrics.undefined import Undefined
 
@@ -32,6 +33,25 @@ def plain_auc(logits, labels, weights):
                 total += w * weight
                 area += w * weight * (1.0 if z > other else 0.5 if z == other else 0.0)
     return area / total if total else None
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_ranked_auc_is_exact_also_in_parts(ties):
+    logits, labels, weights, _ = rows(ties=ties)
+    logits = logits.astype(np.float32).astype(float)
+    area, rest = RankedArea(), RankedArea()
+    area.update(logits[:100], labels[:100], weights[:100])
+    rest.update(logits[100:], labels[100:], weights[100:])
+    area.merge(rest)
+    assert area.result() == pytest.approx(plain_auc(logits, labels, weights), rel=1e-12)
+    assert area.error_bound() == 0.0
+
+
+def test_the_ranked_auc_of_one_kind_is_undefined():
+    area = RankedArea()
+    area.update(np.zeros(3), np.ones(3), np.ones(3))
+    with pytest.raises(Undefined, match="all rows are positive"):
+        area.result()
 
 
 @pytest.mark.parametrize("ties", [False, True])
