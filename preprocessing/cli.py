@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     from preprocessing.comparison.cli import add_compare
     from preprocessing.datasets.cli import add_commands
     from preprocessing.planning.cli import add_plan
+    from preprocessing.replay.cli import add_replay
 
     parser = argparse.ArgumentParser(
         prog="python -m preprocessing",
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check_histories(commands)
     add_plan(commands)
     add_compare(commands)
+    add_replay(commands)
     add_commands(commands)
     return parser
 

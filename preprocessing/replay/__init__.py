@@ -1,0 +1,1 @@
+"""Plays logs as if they were just being written."""
