@@ -34,6 +34,7 @@ __all__ = [
     "NumericStatistics",
     "Shard",
     "Statistics",
+    "StreamBatch",
     "check_shards",
     "counts_file",
     "read_manifest",
@@ -89,6 +90,24 @@ class ExampleSplit(_Record):
     shards: list[Shard]
 
 
+class StreamBatch(_Record):
+    """Which micro-batch of a stream a set is.
+
+    Attributes:
+        batch: its number, which is that of the set too.
+        watermark_ms: impressions are decided by this event time; None before the first
+            record that has one.
+        positions: where the logs that this batch read were read to, by file (bytes) or
+            topic and partition (`imps/3`, offsets).
+        topics: where its examples end that went to Kafka, by topic and partition.
+    """
+
+    batch: NonNegativeInt
+    watermark_ms: int | None = None
+    positions: dict[str, int] = {}
+    topics: dict[str, dict[int, int]] = {}
+
+
 class Manifest(_Record):
     """An example set.
 
@@ -106,6 +125,8 @@ class Manifest(_Record):
         day: of a daily run, None of others.
         carry_over: digest of what a daily run left to the day after.
         continues: the same of the day before, None if there was none.
+        stream: of a set that the streaming join made, None of others. There
+            `carry_over` and `continues` are digests of the join's state.
     """
 
     version: Literal[1] = 1
@@ -120,6 +141,7 @@ class Manifest(_Record):
     day: str | None = None
     carry_over: str | None = None
     continues: str | None = None
+    stream: StreamBatch | None = None
 
 
 class NumericStatistics(_Record):
