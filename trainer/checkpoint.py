@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.errors import CheckpointError
 from configs.publishing import publish_folder
+from trainer.stream.state import SetMark, StreamState
 
 __all__ = ["Best", "Checkpoints", "State", "Variables", "restore", "shapes_in"]
 
@@ -56,6 +57,8 @@ class State(_Record):
         batch: batches of the current epoch, for callbacks.
         model: fingerprint of the model contract.
         examples: digest of the training files.
+        last_set: the last of their example sets; a stream goes on behind it. None in
+            checkpoints from before it was written down.
         seed: of the order of rows.
         order: what that depends on besides, in words.
         learning_rate: of the dense optimizer, as the job had it: callbacks may have
@@ -67,6 +70,7 @@ class State(_Record):
         validation: metrics of the last evaluation, by task.
         loss_sums: of the steps since the last log line.
         epoch_loss_sums: of the steps of this epoch before those.
+        stream: how far a stream was learned; None in runs over whole example sets.
     """
 
     step: int = 0
@@ -75,6 +79,7 @@ class State(_Record):
     batch: int = 0
     model: str
     examples: str
+    last_set: SetMark | None = None
     seed: int
     order: str | None = None
     learning_rate: float | None = None
@@ -85,6 +90,7 @@ class State(_Record):
     validation: dict[str, Any] = {}
     loss_sums: list[float] = []
     epoch_loss_sums: list[float] = []
+    stream: StreamState | None = None
 
 
 @dataclass

@@ -302,6 +302,7 @@ def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> 
     changes: dict[str, Any] = {
         "seed": job.training.seed,
         "examples": training.digest,
+        "last_set": training.last_set,
         "order": training.order,
         "learning_rate": rate,
     }
@@ -309,6 +310,11 @@ def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> 
         return State(model=model, **changes)
     folder = run.checkpoints.find("last")
     state = read_state(folder)
+    if state.stream is not None:
+        raise CheckpointError(
+            f"{run.folder} is the run of a stream: go on with `python -m trainer stream`"
+            ", or name another folder in data.run"
+        )
     what = _other_order(state, job, training)
     if state.row and what is not None:
         raise CheckpointError(

@@ -4,6 +4,8 @@ A folder of days (`configs.days`) is read like one set: the shards of its days, 
 after the other.
 """
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -39,8 +41,12 @@ from trainer.inputs.filesystems import (
 
 __all__ = [
     "check_fits",
+    "digest_of",
     "open_manifest",
+    "open_one",
+    "open_sets",
     "read_all_statistics",
+    "read_as_one",
     "set_folders",
     "split_of",
 ]
@@ -81,12 +87,36 @@ def open_manifest(folder: str, days: str | None = None) -> Manifest:
         DataError: if there is no example set, it cannot be read, or the days do not
             belong together.
     """
+    return read_as_one(open_sets(folder, days), folder)
+
+
+def open_sets(folder: str, days: str | None = None) -> dict[str, Manifest]:
+    """Reads the manifests of all sets that a folder stands for, by their names in it;
+    the name of a folder that is a set itself is empty.
+
+    Raises:
+        DataError: if there is no example set, or one cannot be read.
+    """
     folders = set_folders(folder, days)
     if folders == [folder]:
-        return _open_one(folder)
-    return merge_manifests(
-        {path.rpartition("/")[2]: _open_one(path) for path in folders}, folder
-    )
+        return {"": open_one(folder)}
+    return {path.rpartition("/")[2]: open_one(path) for path in folders}
+
+
+def read_as_one(sets: Mapping[str, Manifest], folder: str) -> Manifest:
+    """Returns the manifest of all sets that `open_sets` gave, as of one.
+
+    Raises:
+        DataError: if they do not belong together.
+    """
+    return sets[""] if "" in sets else merge_manifests(sets, folder)
+
+
+def digest_of(split: ExampleSplit | None) -> str:
+    """Returns the SHA-256 over the files of a split, by which it is known again."""
+    shards = [] if split is None else split.shards
+    files = "".join(f"{s.path} {s.rows} {s.sha256}\n" for s in shards)
+    return hashlib.sha256(files.encode()).hexdigest()
 
 
 def read_all_statistics(folder: str, days: str | None = None) -> Statistics:
@@ -110,7 +140,12 @@ def _statistics_of(folder: str) -> Statistics:
         raise DataError(f"{folder}/{STATISTICS_FILE} is damaged: {error}") from error
 
 
-def _open_one(folder: str) -> Manifest:
+def open_one(folder: str) -> Manifest:
+    """Reads the manifest of one example set on any file system.
+
+    Raises:
+        DataError: if there is none, or it cannot be read.
+    """
     if not is_remote(folder):
         return read_manifest(folder)
     text = read_text(join(folder, MANIFEST_FILE))

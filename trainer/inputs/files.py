@@ -19,9 +19,17 @@ from configs.job import Job
 from configs.layout import ExampleLayout, layout_of
 from configs.manifest import ExampleSplit, Manifest, Shard
 from trainer.inputs.diagnosis import explain_damage
-from trainer.inputs.example_set import check_fits, open_manifest, split_of
-from trainer.inputs.examples import Batch, parse_examples
+from trainer.inputs.example_set import (
+    check_fits,
+    digest_of,
+    open_sets,
+    read_as_one,
+    split_of,
+)
+from trainer.inputs.examples import Batch
+from trainer.inputs.parts import parse_parts
 from trainer.inputs.records import BlockShuffle, ordered_batches, shuffled_batches
+from trainer.stream.state import SetMark
 
 __all__ = ["ExampleFiles", "Position"]
 
@@ -88,11 +96,13 @@ class ExampleFiles:
         self.folder = folder
         self.split_name = split
         days = job.data.days if folder == job.data.examples else None
-        self.manifest: Manifest = open_manifest(folder, days)
+        sets = open_sets(folder, days)
+        self.manifest: Manifest = read_as_one(sets, folder)
         check_fits(self.manifest, job, folder=folder, any_sampling=any_sampling)
         self.split: ExampleSplit = split_of(folder, self.manifest, split)
         self.layout: ExampleLayout = layout_of(job)
         self.batch_size = batch_size
+        self.last_set = _mark(*list(sets.items())[-1], split)
         self._shares = shares
         own = shares // workers
         self._own = range(worker * own, (worker + 1) * own)
@@ -120,8 +130,7 @@ class ExampleFiles:
     @property
     def digest(self) -> str:
         """SHA-256 over the files, by which a resumed run knows its data again."""
-        files = "".join(f"{s.path} {s.rows} {s.sha256}\n" for s in self.split.shards)
-        return hashlib.sha256(files.encode()).hexdigest()
+        return digest_of(self.split)
 
     @property
     def element_spec(self) -> tuple[dict[str, tf.TensorSpec], ...]:
@@ -182,14 +191,8 @@ class ExampleFiles:
 
     def _parse(self, serialized: tf.Tensor) -> tuple[tf.Tensor | Batch, ...]:
         """Returns the rows of the whole batch, then the own parts."""
-        # Every batch is cut alike, so that a device's part depends on the batch alone.
-        rows = tf.size(serialized)
-        share = (rows + self._shares - 1) // self._shares
-        parts = (
-            parse_examples(serialized[k * share : (k + 1) * share], self.layout)
-            for k in self._own
-        )
-        return rows, *parts
+        parts = parse_parts(serialized, self.layout, self._shares, self._own)
+        return tf.size(serialized), *parts
 
     def _wrong_count(self, shards: list[Shard], row: int) -> DataError:
         damage = explain_damage(self.folder, shards, self.layout, None)
@@ -197,6 +200,10 @@ class ExampleFiles:
             f"{self.folder}: read {row} rows of the split {self.split_name!r}, the"
             f" manifest says {self.rows}. {damage}"
         )
+
+
+def _mark(name: str, manifest: Manifest, split: str) -> SetMark:
+    return SetMark(name=name, digest=digest_of(manifest.splits.get(split)))
 
 
 def _block_shuffle(

@@ -54,6 +54,16 @@ class Likelihood:
         self._observed += other._observed
         self._predicted += other._predicted
 
+    def sums(self) -> dict[str, float]:
+        """Returns the number of rows, and the sums of w, w * loss, w * y and w * p."""
+        return {
+            "rows": self.rows,
+            "weight": self._weight,
+            "loss": self._loss,
+            "observed": self._observed,
+            "predicted": self._predicted,
+        }
+
     def log_loss(self) -> float:
         """Returns L in nats."""
         return self._loss / self._total()

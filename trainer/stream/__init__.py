@@ -1,0 +1,1 @@
+"""Learns for ever: test, then train, window by window, each row exactly once."""
