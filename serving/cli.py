@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 
@@ -120,12 +121,25 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="N",
         help=f"requests waiting; more get 429 (default: {defaults.pending})",
     )
+    parser.add_argument(
+        "--poll-seconds",
+        type=_seconds,
+        default=1.0,
+        metavar="S",
+        help="between looks for another version to serve (default: 1; 0: never)",
+    )
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait for the first version if there is none yet",
+    )
     parser.set_defaults(run=_serve)
 
 
 def _serve(options: argparse.Namespace) -> None:
     # What can go wrong at once does so before TensorFlow is loaded.
-    latest_version(options.models)
+    if not options.wait:
+        latest_version(options.models)
     listener = listen(options.host, options.port)
     from serving.server.run import serve
 
@@ -135,7 +149,14 @@ def _serve(options: argparse.Namespace) -> None:
         threads=options.threads,
         pending=options.max_pending,
     )
-    serve(options.models, name=options.name, listener=listener, limits=limits)
+    serve(
+        options.models,
+        name=options.name,
+        listener=listener,
+        limits=limits,
+        poll_seconds=options.poll_seconds,
+        wait=options.wait,
+    )
 
 
 def _add_predict(
@@ -192,6 +213,16 @@ def _describe(options: argparse.Namespace) -> None:
         f"curl -d '{quoted}' \\\n"
         f"  http://127.0.0.1:8501/v1/models/{specification.name}:predict"
     )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, got {text!r}")
+    return seconds
 
 
 def _positive(text: str) -> int:

@@ -11,26 +11,28 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serving.saved_model import LoadedModel
 from serving.server.failures import Failure, invalid, not_found
 from serving.server.metadata import metadata
 from serving.server.predicting import answer
 from serving.server.settings import Limits
-from serving.server.state import ServedVersion
+from serving.server.state import ServedModel
 
-__all__ = ["build_app"]
+__all__ = ["VERSION_HEADER", "build_app"]
 
 _DRAINED = 8
 """How many times the largest body is read and thrown away before the connection is cut:
 a client that is still sending would see a reset connection in place of the answer."""
+
+VERSION_HEADER = "X-Model-Version"
+"""Of an answer to predict: the version that gave all of its predictions."""
 
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]{1,19}))?"
 _PREDICT = re.compile(rf"(?i){_MODEL}:(?P<method>classify|regress|predict)")
 _STATUS = re.compile(rf"(?i){_MODEL}(?P<metadata>/metadata)?")
 
 
-def build_app(served: ServedVersion, limits: Limits) -> Starlette:
-    """Builds the application that serves one version."""
+def build_app(served: ServedModel, limits: Limits) -> Starlette:
+    """Builds the application that serves a model."""
     routes = _Routes(served, limits)
     every = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     return Starlette(
@@ -43,7 +45,7 @@ def build_app(served: ServedVersion, limits: Limits) -> Starlette:
 
 
 class _Routes:
-    def __init__(self, served: ServedVersion, limits: Limits) -> None:
+    def __init__(self, served: ServedModel, limits: Limits) -> None:
         self._served = served
         self._limits = limits
         self._pending = 0
@@ -69,38 +71,60 @@ class _Routes:
         path = request.url.path
         predict = _PREDICT.fullmatch(path)
         if request.method == "POST" and predict:
-            model = self._model(predict)
+            number = self._number(predict)
+            self._check_available(number)
             if predict["method"].lower() != "predict":
                 raise invalid(f"this model answers :predict only, found {path}")
-            return await self._predict(request, model)
+            return await self._predict(request, number)
         status = _STATUS.fullmatch(path)
         if request.method in ("GET", "HEAD") and status:
-            if not status["metadata"]:
-                self._check_name(status)
-                return _response(200, self._served.status())
-            specification = self._model(status).specification
-            served = self._served
-            return _response(200, metadata(specification, served.name, served.number))
+            number = self._number(status)
+            if status["metadata"]:
+                return self._metadata(number)
+            found = self._served.status(number)
+            if found is None:
+                raise self._unknown(number)
+            return _response(200, found)
         raise invalid(f"Malformed request: {request.method} {path}")
 
-    def _check_name(self, match: re.Match[str]) -> None:
+    def _number(self, match: re.Match[str]) -> int | None:
+        """Returns the version that a path asks for, None for no one in particular."""
+        number = int(match["version"]) if match["version"] else None
+        if match["name"] != self._served.name:
+            raise self._unknown(number, match["name"])
+        return number
+
+    def _unknown(self, number: int | None, name: str | None = None) -> Failure:
         served = self._served
-        name, version = match["name"], match["version"]
-        if name != served.name or (version and int(version) != served.number):
-            wanted = f"Specific({name}, {version})" if version else f"Latest({name})"
-            raise not_found(
-                f"Servable not found for request: {wanted}; this server has"
-                f" {served.name!r} version {served.number}"
-            )
+        name = name or served.name
+        wanted = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+        current = served.current
+        have = f" version {current.number}" if current else ", no version of it yet"
+        return not_found(
+            f"Servable not found for request: {wanted}; this server has"
+            f" {served.name!r}{have}"
+        )
 
-    def _model(self, match: re.Match[str]) -> LoadedModel:
-        self._check_name(match)
-        model = self._served.model
-        if model is None or not self._served.ready:
-            raise Failure(503, f"{self._served.name} is {self._served.state}")
-        return model
+    def _check_available(self, number: int | None) -> None:
+        served = self._served
+        if not served.ready:
+            raise Failure(503, f"{served.name} is {served.state}")
+        version = served.find(number)
+        if version is None or version.state in ("UNLOADING", "END"):
+            raise self._unknown(number)
+        if version.state == "LOADING":
+            raise Failure(503, f"{served.name} {version.number} is LOADING")
 
-    async def _predict(self, request: Request, model: LoadedModel) -> Response:
+    def _metadata(self, number: int | None) -> Response:
+        self._check_available(number)
+        with self._served.borrowed(number) as version:
+            if version is None or version.model is None:
+                raise self._unknown(number)
+            specification = version.model.specification
+            body = metadata(specification, self._served.name, version.number)
+        return _response(200, body)
+
+    async def _predict(self, request: Request, number: int | None) -> Response:
         if self._pending >= self._limits.pending:
             raise Failure(
                 429, f"{self._pending} requests are waiting already: try again later"
@@ -110,12 +134,24 @@ class _Routes:
         self._pending += 1
         try:
             body = await _body(request, self._limits.body_bytes)
-            content = await anyio.to_thread.run_sync(
-                answer, body, model, self._limits, limiter=self._threads
+            content, answering = await anyio.to_thread.run_sync(
+                self._answer, body, number, limiter=self._threads
             )
         finally:
             self._pending -= 1
-        return Response(content, media_type="application/json")
+        return Response(
+            content,
+            media_type="application/json",
+            headers={VERSION_HEADER: str(answering)},
+        )
+
+    def _answer(self, body: bytes, number: int | None) -> tuple[bytes, int]:
+        """Answers in a thread. The version is borrowed no earlier, so that clients who
+        send slowly, and requests that wait, keep no old one in memory."""
+        with self._served.borrowed(number) as version:
+            if version is None or version.model is None:
+                raise self._unknown(number)
+            return answer(body, version.model, self._limits), version.number
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -107,13 +107,23 @@ def ask(full_model: Any) -> Callable[..., tuple[int, Any]]:
 def asker(
     model: Any, name: str, *, state: Any = "AVAILABLE", **limits: int
 ) -> Callable[..., tuple[int, Any]]:
+    from serving.server.state import ServedModel, ServedVersion
+
+    served = ServedModel(name)
+    served.add(version := ServedVersion(1))
+    if state == "AVAILABLE":
+        served.switch(version, model)
+    served.stopping = state == "UNLOADING"
+    return asking(served, **limits)
+
+
+def asking(served: Any, **limits: int) -> Callable[..., tuple[int, Any]]:
+    """`ask` on an application of this process that serves `served`."""
     import httpx
 
     from serving.server.app import build_app
     from serving.server.settings import Limits
-    from serving.server.state import ServedVersion
 
-    served = ServedVersion(name=name, number=1, state=state, model=model)
     app = build_app(served, Limits(**limits))
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://server"
