@@ -1,4 +1,4 @@
-"""Log loss, normalized entropy and calibration: four sums."""
+"""Log loss, normalized entropy and calibration: sums over rows."""
 
 import math
 
@@ -18,17 +18,30 @@ class Likelihood:
         predicted   m = sum w * p / sum w
         normalized entropy  L / (-q ln q - (1 - q) ln(1 - q))
         calibration         m / q
+        its standard error  sqrt(sum w^2 (p - y)^2) / sum w * y
 
     The normalized entropy (He et al. 2014) is the log loss in units of that of always
-    predicting the observed rate: below 1 is better than that.
+    predicting the observed rate: below 1 is better than that. The standard error holds
+    for a calibrated model, whose p - y have the mean 0.
+
+    Attributes:
+        rows: seen.
+        positives: of them.
     """
 
     def __init__(self) -> None:
         self.rows = 0
+        self.positives = 0
         self._weight = 0.0
         self._loss = 0.0
         self._observed = 0.0
         self._predicted = 0.0
+        self._squares = 0.0
+
+    @property
+    def weight(self) -> float:
+        """The sum of w: how many rows those seen stand for."""
+        return self._weight
 
     def update(
         self,
@@ -45,6 +58,9 @@ class Likelihood:
         self._observed += float(np.dot(weights, labels))
         predicted = 0.5 * (1.0 + np.tanh(0.5 * logits))
         self._predicted += float(np.dot(weights, predicted))
+        self.positives += int(np.count_nonzero(labels))
+        errors = weights * (predicted - labels)
+        self._squares += float(np.dot(errors, errors))
 
     def merge(self, other: "Likelihood") -> None:
         """Adds the rows that `other` has seen."""
@@ -53,6 +69,8 @@ class Likelihood:
         self._loss += other._loss
         self._observed += other._observed
         self._predicted += other._predicted
+        self.positives += other.positives
+        self._squares += other._squares
 
     def sums(self) -> dict[str, float]:
         """Returns the number of rows, and the sums of w, w * loss, w * y and w * p."""
@@ -90,6 +108,12 @@ class Likelihood:
         if not self._observed:
             raise Undefined("no row is positive, so the observed rate is 0")
         return self._predicted / self._observed
+
+    def calibration_error(self) -> float:
+        """Returns the standard error of m / q."""
+        if not self._observed:
+            raise Undefined("no row is positive, so the observed rate is 0")
+        return math.sqrt(self._squares) / self._observed
 
     def _total(self) -> float:
         if not self._weight:

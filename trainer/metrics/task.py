@@ -98,6 +98,8 @@ class TaskMetrics:
 
         values: dict[str, Any] = {
             "rows": self.rows,
+            "weight": self.likelihood.weight,
+            "positives": self.likelihood.positives,
             "auc": value_of("auc", self._area.result),
             "auc_error_bound": value_of("auc_error_bound", self._area.error_bound),
             **self._grouped_values(undefined),
@@ -106,12 +108,16 @@ class TaskMetrics:
                 "normalized_entropy", self.likelihood.normalized_entropy
             ),
             "calibration": value_of("calibration", self.likelihood.calibration),
+            "calibration_error": value_of(
+                "calibration_error", self.likelihood.calibration_error
+            ),
             "observed_rate": value_of("observed_rate", self.likelihood.observed_rate),
             "predicted_rate": value_of(
                 "predicted_rate", self.likelihood.predicted_rate
             ),
         }
-        undefined.pop("auc_error_bound", None)
+        for bound in ("auc_error_bound", "calibration_error"):
+            undefined.pop(bound, None)
         return {**values, "undefined": undefined}
 
     def _grouped_values(self, undefined: dict[str, str]) -> dict[str, Any]:

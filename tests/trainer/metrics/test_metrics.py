@@ -116,6 +116,27 @@ def test_likelihood_against_sklearn_and_arithmetic():
     assert likelihood.calibration() == pytest.approx(np.average(p, weights=weights) / q)
 
 
+@pytest.mark.parametrize("keep", [1.0, 0.3])
+def test_the_error_of_calibration_is_that_of_repeated_draws(keep):
+    """Labels drawn again and again of a calibrated model; negatives weigh 1/r."""
+    generator = np.random.default_rng(3)
+    logits = generator.normal(-2.0, 1.0, 4_000)
+    p = 1.0 / (1.0 + np.exp(-logits))
+    found, errors = [], []
+    for _ in range(200):
+        labels = (generator.random(len(p)) < p).astype(np.float64)
+        kept = (labels == 1) | (generator.random(len(p)) < keep)
+        likelihood = Likelihood()
+        weights = np.where(labels == 1, 1.0, 1.0 / keep)
+        likelihood.update(logits[kept], labels[kept], weights[kept])
+        assert likelihood.positives == labels.sum()
+        assert likelihood.weight == pytest.approx(weights[kept].sum())
+        found.append(likelihood.calibration())
+        errors.append(likelihood.calibration_error())
+    assert np.mean(found) == pytest.approx(1.0, abs=0.01)
+    assert np.mean(errors) == pytest.approx(np.std(found), rel=0.15)
+
+
 def test_log_loss_of_extreme_logits_is_finite():
     likelihood = Likelihood()
     likelihood.update(np.array([1000.0, -1000.0]), np.array([0.0, 0.0]), np.ones(2))
