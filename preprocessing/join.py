@@ -128,6 +128,7 @@ def join_labels(
     events: dict[str, pa.Table],
     last_time: int,
     decided: npt.NDArray[np.bool_] | None = None,
+    told: npt.NDArray[np.bool_] | None = None,
 ) -> Joined:
     """Labels the impressions of a bucket.
 
@@ -138,104 +139,194 @@ def join_labels(
         given: labels that the impression log holds, by label, [N] each.
         events: events that count, by label; `key` names an impression.
         last_time: of all events and impressions of the logs, in milliseconds.
-        decided: in a daily run, which impressions were done with on earlier days, [N].
+        decided: in a daily run or a stream, which impressions were done with before,
+            [N].
+        told: in a stream, which labels of these were 1, [N, labels]. There an
+            impression waits no longer than for the last label that is open.
     """
-    windows = [
-        duration_ms(label.window) for label in job.labels.values() if label.window
-    ]
-    withheld = times + max(windows, default=0) > last_time
-    if not windows and decided is None:
-        withheld[:] = False
-    result = Joined(
-        labels=np.zeros((len(times), len(job.labels)), np.int8), withheld=withheld
-    )
-    account = _Account(decided=decided, last_time=last_time)
-    first_time: dict[str, npt.NDArray[np.int64]] = {}
-    for position, (name, label) in enumerate(job.labels.items()):
+    first: dict[str, npt.NDArray[np.int64]] = {}
+    answers: dict[str, _Answers] = {}
+    for name, label in job.labels.items():
+        after = None if label.after is None else first[label.after]
         if label.column is not None:
-            first = np.where(given[name] == 1, times, _NEVER)
-        else:
-            after = None if label.after is None else first_time[label.after]
-            first = _first_times(
-                result,
-                name,
-                duration_ms(label.window),
-                ids,
-                times,
-                events,
-                after,
-                account,
-            )
-        if label.column is not None and label.after is not None:
-            first = np.where(first_time[label.after] < _NEVER, first, _NEVER)
-        first_time[name] = first
-        result.labels[:, position] = first < _NEVER
+            first[name] = np.where(given[name] == 1, times, _NEVER)
+            if after is not None:
+                first[name][after == _NEVER] = _NEVER
+            continue
+        first[name] = np.full(len(times), _NEVER, np.int64)
+        if name in events:
+            found = _Answers.of(ids, times, events[name], duration_ms(label.window))
+            answers[name] = found
+            counts = found.inside & (found.moments <= last_time)
+            if after is not None:
+                counts &= found.moments >= after[found.rows]
+            np.minimum.at(first[name], found.rows[counts], found.moments[counts])
+    withheld = (
+        _windows_open(job, times, last_time, decided)
+        if told is None
+        else _undecided(job, times, given, first, last_time)
+    )
+    labels = np.stack([first[name] < _NEVER for name in job.labels], axis=1)
+    result = Joined(labels=labels.astype(np.int8), withheld=withheld)
+    for name, found in answers.items():
+        if found.orphans.num_rows:
+            result.orphans[name] = found.orphans
+        account = _Account(job, name, decided, told, withheld, last_time)
+        result.counters[name] = account.of(found, first)
     return result
 
 
+def _windows_open(
+    job: Job,
+    times: npt.NDArray[np.int64],
+    last_time: int,
+    decided: npt.NDArray[np.bool_] | None,
+) -> npt.NDArray[np.bool_]:
+    """Returns which impressions' longest windows are open."""
+    windows = [
+        duration_ms(label.window) for label in job.labels.values() if label.window
+    ]
+    if not windows and decided is None:
+        return np.zeros(len(times), np.bool_)
+    withheld: npt.NDArray[np.bool_] = times + max(windows, default=0) > last_time
+    return withheld
+
+
+def _undecided(
+    job: Job,
+    times: npt.NDArray[np.int64],
+    given: dict[str, npt.NDArray[np.int8]],
+    first: dict[str, npt.NDArray[np.int64]],
+    last_time: int,
+) -> npt.NDArray[np.bool_]:
+    """Returns which impressions have a label that may still change.
+
+    A 1 stays one: all that lies before its event has arrived. A 0 stays one when its
+    window ends, or when the label that it comes after stays 0.
+    """
+    undecided = times > last_time
+    negative: dict[str, npt.NDArray[np.bool_]] = {}
+    for name, label in job.labels.items():
+        if label.column is not None:
+            over = given[name] == 0 if label.after else np.ones(len(times), np.bool_)
+        else:
+            over = times + duration_ms(label.window) <= last_time
+        if label.after is not None:
+            over = over | negative[label.after]
+        positive = first[name] < _NEVER
+        negative[name] = ~positive & over
+        undecided |= ~(positive | over)
+    return undecided
+
+
 @dataclass(frozen=True, kw_only=True)
-class _Account:
-    """Says which events are counted now.
+class _Answers:
+    """The events of a label.
 
     Attributes:
-        decided: in a daily run, which impressions were done with on earlier days.
+        orphans: whose impressions are unknown.
+        rows: impressions of the others, [M].
+        moments: of these, [M].
+        states: of these, [M].
+        inside: whether they lie in the label's window, [M].
+    """
+
+    orphans: pa.Table
+    rows: npt.NDArray[np.int64]
+    moments: npt.NDArray[np.int64]
+    states: npt.NDArray[np.int8]
+    inside: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls,
+        ids: pa.Array,
+        times: npt.NDArray[np.int64],
+        events: pa.Table,
+        window: int,
+    ) -> "_Answers":
+        """Looks for the impressions of events."""
+        found = pc.index_in(events["key"], ids)
+        known = events.filter(found.is_valid())
+        rows = found.drop_null().to_numpy()
+        moments = known["time"].to_numpy()
+        delay = moments - times[rows]
+        return cls(
+            orphans=events.filter(found.is_null()),
+            rows=rows,
+            moments=moments,
+            states=state_of(known),
+            inside=(delay >= 0) & (delay <= window),
+        )
+
+
+@dataclass(frozen=True)
+class _Account:
+    """Counts what becomes of the events of a label; each once, when it is known.
+
+    Attributes:
+        job: names the labels.
+        label: of the events.
+        decided: in a daily run or a stream, which impressions were done with before.
+        told: in a stream, which of their labels were 1.
+        withheld: which impressions go on.
         last_time: what is later is left to the next day.
     """
 
+    job: Job
+    label: str
     decided: npt.NDArray[np.bool_] | None
+    told: npt.NDArray[np.bool_] | None
+    withheld: npt.NDArray[np.bool_]
     last_time: int
 
     def of(
-        self,
-        counters: Counter[str],
-        rows: npt.NDArray[np.int64],
-        moments: npt.NDArray[np.int64],
-        states: npt.NDArray[np.int8],
-        open_window: npt.NDArray[np.bool_],
-    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Returns which events are done with now, and which come too late for their
-        impressions; counts those that are withheld."""
+        self, events: _Answers, first: dict[str, npt.NDArray[np.int64]]
+    ) -> Counter[str]:
+        """Returns the counts by fate."""
+        counters: Counter[str] = Counter()
+        open_window = self.withheld[events.rows]
+        final = np.ones(len(events.rows), np.bool_)
         if self.decided is None:
             counters["withheld"] += int(open_window.sum())
-            return np.ones(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
-        waiting = open_window | (moments > self.last_time)
-        return ~waiting & ((states & DECIDED) == 0), self.decided[rows]
+        else:
+            final = ~open_window & (events.moments <= self.last_time)
+            final &= (events.states & DECIDED) == 0
+        final &= ~open_window
+        counters["outside_window"] += int((~events.inside & final).sum())
+        final &= events.inside
+        follows = self._follows(events, first)
+        too_late = final & self._too_late(events.rows, follows)
+        counters["too_late"] += int(too_late.sum())
+        final &= ~too_late
+        if follows is not None:
+            counters["not_after"] += int((final & ~follows).sum())
+            final &= follows
+        counters["joined"] += int(final.sum())
+        return counters
 
+    def _follows(
+        self, events: _Answers, first: dict[str, npt.NDArray[np.int64]]
+    ) -> npt.NDArray[np.bool_] | None:
+        """Returns which events come after those of the label that they have to."""
+        after = self.job.labels[self.label].after
+        if after is None:
+            return None
+        follows: npt.NDArray[np.bool_] = events.moments >= first[after][events.rows]
+        if self.told is not None and self.decided is not None:
+            told = self.told[:, list(self.job.labels).index(after)]
+            rows = events.rows
+            follows = np.where(self.decided[rows], told[rows], follows)
+        return follows
 
-def _first_times(
-    result: Joined,
-    name: str,
-    window: int,
-    ids: pa.Array,
-    times: npt.NDArray[np.int64],
-    events: dict[str, pa.Table],
-    after: npt.NDArray[np.int64] | None,
-    account: "_Account",
-) -> npt.NDArray[np.int64]:
-    """Returns the time of each impression's first event that counts."""
-    first = np.full(len(times), _NEVER, np.int64)
-    counters = result.counters.setdefault(name, Counter())
-    if name not in events:
-        return first
-    found = pc.index_in(events[name]["key"], ids)
-    orphans = events[name].filter(found.is_null())
-    if orphans.num_rows:
-        result.orphans[name] = orphans
-    rows = found.drop_null().to_numpy()
-    moments = events[name]["time"].filter(found.is_valid()).to_numpy()
-    open_window = result.withheld[rows]
-    states = state_of(events[name].filter(found.is_valid()))
-    final, too_late = account.of(counters, rows, moments, states, open_window)
-    delay = moments - times[rows]
-    inside = (delay >= 0) & (delay <= window)
-    counters["outside_window"] += int((~inside & ~open_window & final).sum())
-    counted = inside & ~open_window
-    counters["too_late"] += int((counted & final & too_late).sum())
-    final &= ~too_late
-    if after is not None:
-        follows = moments >= after[rows]
-        counters["not_after"] += int((counted & ~follows & final).sum())
-        counted &= follows
-    counters["joined"] += int((counted & final).sum())
-    np.minimum.at(first, rows[counted], moments[counted])
-    return first
+    def _too_late(
+        self, rows: npt.NDArray[np.int64], follows: npt.NDArray[np.bool_] | None
+    ) -> npt.NDArray[np.bool_]:
+        """Returns which events would have changed a label that was given before."""
+        if self.decided is None:
+            return np.zeros(len(rows), np.bool_)
+        late: npt.NDArray[np.bool_] = self.decided[rows]
+        if self.told is None:
+            return late
+        late = late & ~self.told[rows, list(self.job.labels).index(self.label)]
+        return late if follows is None else late & follows

@@ -1,1 +1,1 @@
-"""The streaming label join: micro-batches that can be redone from what they intended."""
+"""The streaming label join: micro-batches that can be redone from their intents."""
