@@ -13,6 +13,7 @@ VERSION = "0.1.0"
 REQUIRES = [
     "anyio>=4.4,<5",
     "apache-beam>=2.77,<3",
+    "confluent-kafka>=2.10,<3",
     "google-crc32c>=1.5,<2",
     "keras>=3.15,<4",
     "numpy>=1.26,<3",
