@@ -43,12 +43,21 @@ class StreamJoin(Section):
     positive that comes later, and the end of the window without one, follow as further
     rows (delayed feedback). Unless given each leaves once, when its labels are
     decided."""
+    real_negatives: bool = True
+    """Whether rows leave that tell only that windows ended without a positive. Tasks
+    that learn from `settled` rows need them; with `observations: fnw` alone they are
+    twice the rows for nothing."""
     memory: Duration = "1d"
     """How long impressions are known after their longest window: for duplicates and
     late events."""
     keep_sets: PositiveInt | None = None
     """Newest example sets that are kept; all unless given. The trainer must have read
     what is removed."""
+    expired: Literal["fail", "earliest"] = "fail"
+    """What to do when Kafka has dropped records that were not read yet: end with an
+    error, or go on with the earliest left and say how many were lost."""
+    away: Duration = "10m"
+    """How long a Kafka broker may be away before the join ends with an error."""
 
 
 class StreamTraining(Section):

@@ -75,6 +75,11 @@ def _topic_problems(job: "Job", join: StreamJoin) -> Iterator[str]:
                 f"stream.join.topics: no log {name!r}.{suggestion(name, logs)} Expected"
                 f" {', '.join(logs)}"
             )
+    if len(set(join.topics.values())) < len(join.topics):
+        yield (
+            "stream.join.topics: two logs name one topic, expected one of its own for"
+            " each"
+        )
     missing = [name for name in logs if name not in join.topics]
     if join.topics and missing:
         yield (
