@@ -48,10 +48,14 @@ def data_contract(job: Job) -> Contract:
 
 def model_contract(job: Job) -> Contract:
     """Returns what a checkpoint and a job must agree on to resume training."""
+    model = job.model.model_dump()
+    for task in model["tasks"].values():
+        # What is learned from may change with what is known when.
+        del task["observations"]
     return {
         "data": data_contract(job),
         "features": {n: f.model_dump(by_alias=True) for n, f in job.features.items()},
-        "model": job.model.model_dump(),
+        "model": model,
         "optimizer": {
             "dense": job.training.optimizer.dense.name,
             "embeddings": job.training.optimizer.embeddings.name,

@@ -85,6 +85,13 @@ class Job(Section):
         return "logit_shift" if sampled else "none"
 
     @property
+    def late_labels(self) -> bool:
+        """Whether a stream gives impressions before their labels are decided, and
+        comes back to them: rows of several kinds (`configs.layout.EventKind`)."""
+        join = None if self.stream is None else self.stream.join
+        return join is not None and join.observe is not None
+
+    @property
     def context(self) -> str | None:
         """The id within whose rows losses compare; None for the whole batch."""
         return next(iter(contexts_of(self)), None)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from configs.durations import duration_ms
 from configs.loss_rules import loss_warnings
+from configs.observation_rules import observation_warnings
 from configs.stream_rules import stream_warnings
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def job_warnings(job: "Job") -> Iterator[str]:
     yield from _sampling_warnings(job)
     yield from _label_warnings(job)
     yield from loss_warnings(job)
+    yield from observation_warnings(job)
     yield from stream_warnings(job)
     if job.model.backbone.name == "logistic_regression" and job.model.auxiliary:
         yield "model.auxiliary: embeddings of dim 1 can hardly match anything"

@@ -8,6 +8,11 @@ An example is a `tf.train.Example` with packed features. B is the batch, L a len
     ids                        [B, ids] int64              fingerprints, see `ids`
     event_time                 [B] int64                   milliseconds since the epoch
     event_kind                 [B] int64                   see `EventKind`
+    label_kinds                [B, labels] int64           the same of each label; of
+                                                           jobs with late labels alone
+    elapsed                    [B] int64                   milliseconds from the event
+                                                           to what is known here, or -1;
+                                                           of such jobs alone
     negative_keep_rate         [B] float32                 r of the row's slice
     categorical                [B, categorical] int64      fingerprints; of a time
                                                            feature 0 where missing, or
@@ -21,7 +26,8 @@ An example is a `tf.train.Example` with packed features. B is the batch, L a len
 
 The keys from `categorical` on are the encoded features, all that the model sees.
 Fingerprints lie in [0, 2**63 - 1), so `PADDING` is none. The first field of a sequence
-tells which positions hold a behaviour.
+tells which positions hold a behaviour. `event_time` is the time of the impression in
+rows of every kind.
 """
 
 from dataclasses import dataclass
@@ -41,11 +47,13 @@ from configs.job import Job
 __all__ = [
     "CATEGORICAL",
     "DENSE",
+    "ELAPSED",
     "EVENT_KIND",
     "EVENT_TIME",
     "FINGERPRINT_RANGE",
     "IDS",
     "LABELS",
+    "LABEL_KINDS",
     "NEGATIVE_KEEP_RATE",
     "NUMERIC",
     "PADDING",
@@ -64,6 +72,8 @@ TRUTH = "truth"
 IDS = "ids"
 EVENT_TIME = "event_time"
 EVENT_KIND = "event_kind"
+LABEL_KINDS = "label_kinds"
+ELAPSED = "elapsed"
 NEGATIVE_KEEP_RATE = "negative_keep_rate"
 CATEGORICAL = "categorical"
 NUMERIC = "numeric"
@@ -77,11 +87,23 @@ FINGERPRINT_RANGE = 2**63 - 1
 
 
 class EventKind(IntEnum):
-    """Which observation of an impression an example is."""
+    """Which observation of an impression an example is, and what it says of a label.
+
+    A row has the kind of its news: `FIRST`, `LATE_POSITIVE` if a label turned 1, else
+    `REAL_NEGATIVE`. Its labels have kinds of their own. The last two are of labels
+    alone, and rows without `label_kinds` have settled ones.
+    """
 
     FIRST = 0
+    """What is known at first; a 0 may still become 1."""
     LATE_POSITIVE = 1
+    """Became 1 after the first observation."""
     REAL_NEGATIVE = 2
+    """Can no longer become 1; was not known for sure at the first observation."""
+    REPEATED = 3
+    """As in an earlier row: this row's news are about another label."""
+    SETTLED = 4
+    """Known for good at the first observation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +141,8 @@ class ExampleLayout:
         multi_valued: maximum length of each multi-valued feature.
         sequences: by feature name.
         weighted: the multi-valued features whose values have weights.
+        late: whether labels may come late, so that there are `label_kinds` and
+            `elapsed`.
     """
 
     labels: tuple[str, ...]
@@ -129,6 +153,7 @@ class ExampleLayout:
     multi_valued: dict[str, int]
     sequences: dict[str, SequenceLayout]
     weighted: frozenset[str] = frozenset()
+    late: bool = False
 
 
 def multi_valued_key(name: str) -> str:
@@ -182,4 +207,5 @@ def layout_of(job: Job) -> ExampleLayout:
             for n, f in features.items()
             if isinstance(f, MultiValuedFeature) and f.weights is not None
         ),
+        late=job.late_labels,
     )

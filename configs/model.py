@@ -26,12 +26,19 @@ __all__ = [
     "Correction",
     "Head",
     "Model",
+    "Observations",
     "Task",
 ]
 
 Correction = Literal["logit_shift", "weights", "none"]
 """How training undoes the down-sampling of negatives: the losses see z - ln r, or a
 dropped-from negative weighs 1/r, or nothing is done (for comparisons only)."""
+
+
+Observations = Literal["settled", "first", "first_and_late", "fnw"]
+"""Which rows a task learns from, where impressions come several times: those from which
+on the label is known for good; the first of each, with the label known by then; those
+and once more each that turns positive later; or the same with fake-negative weights."""
 
 
 Head = Literal["single_logit", "two_logits"]
@@ -53,6 +60,13 @@ class Task(Section):
     on all rows (ESMM). What the head gives is served too, as TASK_given_OTHER."""
     correction: Correction | None = None
     """`logit_shift` for the label whose negatives are dropped, unless given here."""
+    observations: Observations = "settled"
+    """Which rows the task learns from where labels come late
+    (`stream.join.observe`). `settled`: each impression once, when its label is known
+    for good. `fnw`: at once, and once more if the label turns 1, with weights that undo
+    the fake negatives (Ktena et al. 2019). `first` (at once, and never again) and
+    `first_and_late` (both, as they are) predict too little: they are there to compare
+    with."""
     losses: list[Annotated[Loss, own(OwnLoss), SerializeAsAny()]] = Field(
         default=[BinaryCrossEntropy(name="bce")], min_length=1
     )

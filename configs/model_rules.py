@@ -13,6 +13,7 @@ from configs.features import (
 )
 from configs.loss_rules import loss_problems
 from configs.model import Task
+from configs.observation_rules import observation_problems
 from configs.section import suggestion
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def model_problems(job: "Job") -> Iterator[str]:
     """Yields what is wrong between the model and the rest, and how to mend it."""
     yield from _task_problems(job)
     yield from loss_problems(job)
+    yield from observation_problems(job)
     yield from _backbone_problems(job)
     yield from auxiliary_problems(job)
 

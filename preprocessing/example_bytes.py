@@ -19,9 +19,11 @@ import pyarrow.compute as pc
 from configs.layout import (
     CATEGORICAL,
     DENSE,
+    ELAPSED,
     EVENT_KIND,
     EVENT_TIME,
     IDS,
+    LABEL_KINDS,
     LABELS,
     NEGATIVE_KEEP_RATE,
     NUMERIC,
@@ -47,11 +49,16 @@ _FIXED_KEYS = (
     IDS,
     EVENT_TIME,
     EVENT_KIND,
+    LABEL_KINDS,
+    ELAPSED,
     NEGATIVE_KEEP_RATE,
     CATEGORICAL,
     NUMERIC,
     DENSE,
 )
+
+_KINDS = (EVENT_KIND, LABEL_KINDS)
+"""Keys of small numbers, a byte each."""
 
 
 def serialize_examples(table: pa.Table) -> pa.Array:
@@ -117,7 +124,7 @@ def _fixed_entry(key: str, column: Any) -> npt.NDArray[np.uint8]:
     else:
         # Only times may be negative, which takes all 64 bits.
         width = _INT64_BYTES if key == EVENT_TIME else _FINGERPRINT_BYTES
-        payload = _varints(values.reshape(-1), 1 if key == EVENT_KIND else width)
+        payload = _varints(values.reshape(-1), 1 if key in _KINDS else width)
     payload = payload.reshape(len(values), -1)
     header = _entry_header(key, is_float, payload.shape[1])
     headers = np.broadcast_to(

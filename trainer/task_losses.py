@@ -12,13 +12,22 @@ import tensorflow as tf
 
 from configs.errors import JobError
 from configs.job import Job
-from configs.layout import IDS, LABELS, NEGATIVE_KEEP_RATE, layout_of
+from configs.layout import (
+    IDS,
+    LABEL_KINDS,
+    LABELS,
+    NEGATIVE_KEEP_RATE,
+    EventKind,
+    layout_of,
+)
 from configs.losses import Loss as Config
 from configs.losses import context_of
 from trainer.collectives import alone, gather_all, global_sum
+from trainer.fake_negatives import fake_negative_rows
 from trainer.losses.base import Loss, mean_loss, rows_left
 from trainer.losses.registry import build_loss
 from trainer.losses.segments import contexts_with_pairs
+from trainer.observations import Observed, observed
 
 __all__ = ["TaskLosses"]
 
@@ -55,6 +64,10 @@ class TaskLosses:
     the true ones, and rows whose sampled label is 0 weigh 1/r. A loss with
     `true_logits` takes the second way wherever others take the first.
 
+    Where labels come late an impression has several rows, of which the task takes those
+    that its `observations` say; with `fnw` each as a negative, a positive, or both
+    (`trainer.fake_negatives`).
+
     Losses of rows that see each other get the rows of all replicas, once for the task,
     and of their result the own rows count.
 
@@ -70,17 +83,29 @@ class TaskLosses:
             config.name: _Term(config=config, loss=build_loss(config))
             for config in section.losses
         }
+        # Where each impression has one row the losses need no mask.
+        several = job.late_labels or section.observations != "settled"
+        self._observations = section.observations if several else None
         for name, term in self._terms.items():
             if term.loss.two_logits and section.head != "two_logits":
                 raise JobError(
                     f"model.tasks.{task}: the loss {name} takes two logits: set 'head:"
                     " two_logits'"
                 )
+            takes_more = term.loss.extras or term.loss.true_logits
+            if self._observations == "fnw" and takes_more:
+                raise JobError(
+                    f"model.tasks.{task}: 'observations: fnw' shows losses a row twice,"
+                    f" as a negative and as a positive, which {name} cannot take:"
+                    " use 'settled', or another loss"
+                )
         self._head = head
         self._correction = job.correction(task)
         self._label = layout.labels.index(task)
         self._sampled = layout.labels.index(job.sampled_label)
-        self._given = section.given and layout.labels.index(section.given)
+        self._given: int | None = None
+        if section.given is not None:
+            self._given = layout.labels.index(section.given)
         contexts = [t for t in self._terms.values() if t.inside_contexts]
         self._context = layout.ids.index(str(job.context)) if contexts else None
         conversions = [getattr(loss, "conversion", None) for loss in section.losses]
@@ -138,14 +163,35 @@ class TaskLosses:
             columns["outputs"] = self._head.sampled(outputs, tf.math.log(rate))
             columns["true_outputs"] = outputs
             columns["true_weights"] = weights
-        if self._given is not None:
+        if self._given is not None and self._observations is None:
             columns["mask"] = labels[:, self._given] > 0.5
         if self._context is not None:
             columns["contexts"] = batch[IDS][:, self._context]
         if self._conversion is not None:
             columns["conversions"] = labels[:, self._conversion]
         columns["hidden"] = hidden
-        return columns
+        if self._observations is None:
+            return columns
+        return self._observed(columns, outputs, batch)
+
+    def _observed(
+        self, columns: dict[str, tf.Tensor], outputs: tf.Tensor, batch: Columns
+    ) -> dict[str, tf.Tensor]:
+        """Returns the columns of the rows that the task takes where labels come late:
+        with a mask, or each row twice."""
+        labels = batch[LABELS]
+        settled = tf.fill(tf.shape(labels), tf.constant(EventKind.SETTLED, tf.int64))
+        kinds = batch.get(LABEL_KINDS, settled)
+        rows = observed(labels, kinds, label=self._label, given=self._given)
+        if self._observations != "fnw":
+            return {**columns, "mask": _taken(rows, str(self._observations))}
+        taken = {"outputs", "labels", "weights", "contexts"}
+        return fake_negative_rows(
+            {name: value for name, value in columns.items() if name in taken},
+            rows,
+            self._head.logit(outputs),
+            batch[NEGATIVE_KEEP_RATE] if self._correction == "logit_shift" else None,
+        )
 
     def _needed(self, columns: Columns, losses: list[Loss]) -> list[str]:
         """Returns the columns that losses take, to gather no others."""
@@ -187,6 +233,12 @@ class TaskLosses:
         value = contexts_with_pairs(labels, weights, gathered["contexts"])
         # Every replica knows the value, and gives a part of it: shares are added up.
         return {"contexts_with_pairs": value * tf.math.divide_no_nan(_rows(own), count)}
+
+
+def _taken(rows: Observed, observations: str) -> tf.Tensor:
+    if observations == "first_and_late":
+        return rows.first | rows.late
+    return rows.first if observations == "first" else rows.settled
 
 
 def _rows(columns: Columns) -> tf.Tensor:

@@ -14,9 +14,11 @@ import tensorflow as tf
 from configs.layout import (
     CATEGORICAL,
     DENSE,
+    ELAPSED,
     EVENT_KIND,
     EVENT_TIME,
     IDS,
+    LABEL_KINDS,
     LABELS,
     NEGATIVE_KEEP_RATE,
     NUMERIC,
@@ -66,6 +68,9 @@ def one_row(layout: ExampleLayout) -> Batch:
         NUMERIC: tf.zeros([1, len(layout.numeric)]),
         DENSE: tf.zeros([1, sum(layout.dense.values())]),
     }
+    if layout.late:
+        batch[LABEL_KINDS] = tf.zeros([1, labels], tf.int64)
+        batch[ELAPSED] = tf.zeros([1], tf.int64)
     for name in layout.multi_valued:
         batch[multi_valued_key(name)] = tf.fill([1, 1], tf.constant(PADDING, tf.int64))
         if name in layout.weighted:

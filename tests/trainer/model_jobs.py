@@ -129,6 +129,9 @@ def random_batch(job: Job, rows: int, seed: int = 0) -> dict[str, tf.Tensor]:
         "dense": random.normal(size=(rows, sum(layout.dense.values()))),
     }
     batch["dense"] = batch["dense"].astype(np.float32)
+    if layout.late:
+        batch["label_kinds"] = random.integers(0, 5, (rows, len(layout.labels)))
+        batch["elapsed"] = random.integers(0, 10**9, rows)
     for name, length in layout.multi_valued.items():
         values = ids(rows, min(length, 4))
         batch[f"multi_valued/{name}"] = np.where(

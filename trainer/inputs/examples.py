@@ -5,14 +5,17 @@ import tensorflow as tf
 from configs.layout import (
     CATEGORICAL,
     DENSE,
+    ELAPSED,
     EVENT_KIND,
     EVENT_TIME,
     IDS,
+    LABEL_KINDS,
     LABELS,
     NEGATIVE_KEEP_RATE,
     NUMERIC,
     PADDING,
     TRUTH,
+    EventKind,
     ExampleLayout,
     SequenceLayout,
     multi_valued_key,
@@ -47,6 +50,8 @@ def parse_examples(serialized: tf.Tensor, layout: ExampleLayout) -> Batch:
     rows = tf.size(serialized)
     batch: Batch = {key: parsed[key] for key in (LABELS, TRUTH, EVENT_TIME, EVENT_KIND)}
     batch[NEGATIVE_KEEP_RATE] = parsed[NEGATIVE_KEEP_RATE]
+    if layout.late:
+        batch |= {key: parsed[key] for key in (LABEL_KINDS, ELAPSED)}
     for key, width, dtype in _packed(layout):
         batch[key] = parsed[key] if width else tf.zeros([rows, 0], dtype)
     if layout.categorical:
@@ -99,6 +104,14 @@ def _specification(layout: ExampleLayout) -> dict[str, object]:
         EVENT_KIND: tf.io.FixedLenFeature([], tf.int64),
         NEGATIVE_KEEP_RATE: tf.io.FixedLenFeature([], tf.float32),
     }
+    if layout.late:
+        # Sets that were made of whole logs have settled labels, and do not say so.
+        specification |= {
+            LABEL_KINDS: tf.io.FixedLenFeature(
+                [labels], tf.int64, default_value=[int(EventKind.SETTLED)] * labels
+            ),
+            ELAPSED: tf.io.FixedLenFeature([], tf.int64, default_value=-1),
+        }
     for key, width, dtype in _packed(layout):
         if width:
             specification[key] = tf.io.FixedLenFeature([width], dtype)
