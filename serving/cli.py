@@ -43,7 +43,7 @@ def _add_export(
         "--checkpoint",
         default="best",
         metavar="WHICH",
-        help="best (default), last, or a step",
+        help="best (default), last, a step, or the folder of a checkpoint",
     )
     parser.add_argument(
         "--version",

@@ -62,7 +62,7 @@ def export_model(
 
     Args:
         job: names the run, the example set with the golden rows, and the models.
-        checkpoint: `best`, `last`, or a step.
+        checkpoint: `best`, `last`, a step, or the folder of a checkpoint.
         version: of the export; the next free number unless given.
         without_golden_rows: export although the example set is absent or has no golden
             rows, so that predictions are not compared with the trainer's.
@@ -74,13 +74,15 @@ def export_model(
         ExportError: if the export does not equal the trained model, or cannot be
             written.
     """
-    # Named by its step from here on: a run that goes on may replace its best one.
-    found = Run(job.data.run).checkpoints.find(checkpoint)
-    trained, model = load_inference_model(job.data.run, found.name)
+    # Named by its folder from here on: a run that goes on may replace its best one.
+    found = Run(job.data.run).checkpoints.find(checkpoint).resolve()
+    trained, model = load_inference_model(job.data.run, str(found))
     check_same_contract(
         data_contract(trained), data_contract(job), what=f"The run {job.data.run}"
     )
-    rows = [] if without_golden_rows else _checked_golden_rows(job)
+    # Named from here on too: a stream publishes further sets.
+    examples = None if without_golden_rows else golden_set(job)
+    rows = [] if examples is None else _checked_golden_rows(job, examples)
     specification = specification_of(trained.model_copy(update={"name": job.name}))
     number = next_version(job.data.models) if version is None else version
     target = Path(job.data.models) / str(number)
@@ -99,11 +101,11 @@ def export_model(
                 "version": number,
                 "run": job.data.run,
                 "checkpoint": checkpoint,
-                "step": int(found.name),
+                "step": _step(found),
                 "fingerprint": specification.fingerprint,
                 "tensorflow": tf.__version__,
                 "variables": _variables(found, model),
-                "golden": _verify(folder, job, found.name, compare=bool(rows)),
+                "golden": _verify(folder, job, str(found), examples),
                 "warmup_requests": warmups,
             }
             _write_json(folder / REPORT_FILE, report)
@@ -115,8 +117,12 @@ def export_model(
     return Exported(folder=target, report=report)
 
 
-def _checked_golden_rows(job: Job) -> list[dict[str, Any]]:
-    examples = golden_set(job)
+def _step(checkpoint: Path) -> int:
+    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    return int(state["step"])
+
+
+def _checked_golden_rows(job: Job, examples: str) -> list[dict[str, Any]]:
     manifest = read_manifest(examples)
     check_same_contract(
         manifest.contract,
@@ -139,7 +145,7 @@ def _checked_golden_rows(job: Job) -> list[dict[str, Any]]:
 
 
 def _verify(
-    folder: Path, job: Job, checkpoint: str, *, compare: bool
+    folder: Path, job: Job, checkpoint: str, examples: str | None
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.json"
@@ -147,7 +153,7 @@ def _verify(
         command += ["--run", job.data.run, "--checkpoint", checkpoint]
         command += ["--tolerance", repr(job.export.tolerance)]
         command += ["--report", str(report)]
-        command += ["--examples", golden_set(job)] if compare else []
+        command += ["--examples", examples] if examples else []
         try:
             done = subprocess.run(  # noqa: S603 (our own module)
                 command,

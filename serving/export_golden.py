@@ -34,11 +34,13 @@ def golden_rows(examples: str | Path) -> list[dict[str, Any]]:
 
 
 def golden_set(job: Job) -> str:
-    """Returns the example set with the golden rows of a job: of several days the last
-    one that has any."""
+    """Returns the example set with the golden rows of a job: of several days, or of
+    the numbered sets of a stream, the last one that has any."""
     folders = local_sets(job.data.examples, job.data.days)
-    filled = [f for f in folders if len(folders) == 1 or read_manifest(f).golden_rows]
-    return (filled or folders)[-1]
+    if len(folders) == 1:
+        return folders[0]
+    filled = (f for f in reversed(folders) if read_manifest(f).golden_rows)
+    return next(filled, folders[-1])
 
 
 def golden_arrays(specification: Specification, rows: list[dict[str, Any]]) -> Arrays:

@@ -47,7 +47,7 @@ def verify(
     Args:
         folder: of the version.
         run: the training run.
-        checkpoint: `best`, `last`, or a step.
+        checkpoint: `best`, `last`, a step, or the folder of a checkpoint.
         examples: the example set whose golden rows are scored both ways; None leaves
             that out.
         tolerance: largest difference of probabilities that counts as equal.

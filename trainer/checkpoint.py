@@ -117,13 +117,18 @@ class Checkpoints:
         return self.folder / f"{step:08d}"
 
     def find(self, which: str = "last") -> Path:
-        """Returns the folder of the checkpoint called `last`, `best`, or by its step.
+        """Returns the folder of the checkpoint called `last`, `best`, or by its step;
+        or by its folder, such as that of one that was published.
 
         Without any evaluation there is no best one, and the last is taken.
 
         Raises:
             CheckpointError: if there is none.
         """
+        if "/" in which:
+            if not (Path(which) / _STATE).is_file():
+                raise CheckpointError(f"{which} is no checkpoint: it has no {_STATE}")
+            return Path(which)
         steps = self.steps()
         if not steps:
             raise CheckpointError(
@@ -169,6 +174,14 @@ class Checkpoints:
             kept.add(state.best.step)
         for step in set(self.steps()) - kept:
             shutil.rmtree(self.path(step))
+
+    def state_of_oldest(self) -> State:
+        """Returns the state of the oldest checkpoint that is kept.
+
+        Raises:
+            CheckpointError: if there is none, or it is damaged.
+        """
+        return read_state(self.path(self.steps()[0]) if self.steps() else self.find())
 
     def sweep(self) -> None:
         """Removes what a killed process left half written, and puts back what it had

@@ -95,9 +95,8 @@ def test_variables_are_the_inference_models(trained: Path, exported: Any) -> Non
 def test_next_version_is_one_higher(
     trained: Path, exported: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def verify(folder: Path, job: Job, checkpoint: str, *, compare: bool) -> Any:
+    def verify(folder: Path, job: Job, checkpoint: str, examples: str | None) -> Any:
         """In this process, which saves the start of another one."""
-        examples = job.data.examples if compare else None
         return export_verify.verify(
             folder,
             run=job.data.run,
