@@ -1,6 +1,8 @@
-"""A daily run: which day it is, and what has been done with a record before."""
+"""A daily run, or a micro-batch of a stream: how far it closes windows, and what has
+been done with a record before."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,14 @@ import pyarrow as pa
 from configs.durations import duration_ms
 from configs.histories import built_sequences
 from configs.job import Job
+from preprocessing.settled import Settled
 
 __all__ = [
     "BEHAVED",
     "DECIDED",
     "STATE",
+    "STORED",
+    "TOLD",
     "Day",
     "longest_gap",
     "longest_window",
@@ -30,19 +35,31 @@ DECIDED = 1
 """Its fate has been counted, on this day or an earlier one."""
 BEHAVED = 2
 """Of an event: it is among the behaviours."""
+STORED = 4
+"""In a stream: it lies in a segment (`preprocessing.settled`), and is not to be carried
+again."""
+
+TOLD = "told"
+"""Column of narrow impressions in a stream, int64: the labels that the row's example
+says are 1, label n as 1 << n. 0 until it has left."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Day:
-    """A daily run.
+    """A daily run, or a micro-batch.
 
     Attributes:
-        name: of the day, as 2017-10-01.
-        closing: impressions are done with if their windows end by then, ms.
+        name: of the day, as 2017-10-01; or number of the micro-batch.
+        closing: impressions are done with if their windows end by then, ms. In a stream
+            the watermark: that of the micro-batch before, until all blocks are split.
         memory: how long they and their events are known after that, ms.
         carried: the carry-over of the day before, None on the first day.
         digest: of that carry-over.
         carries: folder for the carry-over of this day.
+        settled: in a stream, what it is done with; else None. Where there is one an
+            impression leaves as soon as its labels are decided.
+        newest: in a stream, the latest time that each file's partition held before, by
+            path.
     """
 
     name: str
@@ -51,6 +68,8 @@ class Day:
     carried: str | None
     digest: str | None
     carries: str
+    settled: Settled | None = None
+    newest: Mapping[str, int] = field(default_factory=dict)
 
     def folder(self, name: str) -> Path:
         """Returns a folder of this day's carry-over, made where absent."""

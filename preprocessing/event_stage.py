@@ -6,17 +6,19 @@ log's event, which is in the bucket of its own id and names the impression.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from configs.histories import behaviour_sources
+from preprocessing.arrays import one_array
 from preprocessing.behaviours import BEHAVIOURS, own_behaviours
 from preprocessing.day import (
     BEHAVED,
     DECIDED,
+    STORED,
     Day,
     longest_window,
     remembered,
@@ -30,6 +32,7 @@ from preprocessing.join import ANSWERED, first_events, resolve_events
 from preprocessing.plan import Plan, bucket_of, column_array
 from preprocessing.reasons import ORPHAN
 from preprocessing.scratch import BucketFile, read_bucket, write_buckets
+from preprocessing.settled import FINGERPRINT
 
 __all__ = [
     "carry_events",
@@ -50,6 +53,8 @@ def deduplicate_events(
     events = read_bucket(sorted(paths), bucket)
     if events is None:
         return []
+    settled = _settled_events(plan, label, bucket, events["event"])
+    events = pa.concat_tables([events, *settled])
     kept = first_events(events)
     duplicates = events.num_rows - kept.num_rows
     name = f"{label}-{bucket:08}"
@@ -81,9 +86,13 @@ def resolve_bucket(
     if events is None:
         return []
     found = read_bucket(sorted(targets), bucket)
-    known = events.slice(0, 0) if found is None else first_events(found)
-    resolved, orphans = resolve_events(events, known)
     name = f"{label}-{bucket:08}"
+    log = plan.job.data.events[label]
+    known = list(_settled_events(plan, log.joins, bucket, events["key"]))
+    if found is not None:
+        known.append(found)
+    whole = pa.concat_tables(known) if known else events.slice(0, 0)
+    resolved, orphans = resolve_events(events, first_events(whole))
     counters: Counter[str] = Counter()
     dead = keep_orphans(plan, {label: orphans}, f"resolve-{name}", counters)
     plan.scratch.write_json(
@@ -112,9 +121,16 @@ def carry_events(
     events: pa.Table,
     part: str,
     counters: Counter[str],
+    *,
+    settled: bool = False,
 ) -> None:
     """Leaves events to the next day; `part` names the file. Those that are not done
-    with are counted."""
+    with are counted.
+
+    In a stream those are written again that may change; with `settled` none may that is
+    decided, or a behaviour of a log of its own.
+    """
+    events = events.filter(pa.array((state_of(events) & STORED) == 0))
     if events.num_rows == 0:
         return
     if ANSWERED in events.column_names:
@@ -122,11 +138,20 @@ def carry_events(
         events = events.set_column(place, "key", events[ANSWERED])
         events = events.drop_columns([ANSWERED])
     events = events.sort_by("event").combine_chunks()
-    ids = fingerprints_of(column_array(events, "event"), distinct=True)
-    path = day.folder(f"events/{label}") / f"{part}.arrow"
-    write_buckets(path, events, bucket_of(ids, plan.buckets), plan.buckets)
     waiting = (state_of(events) & DECIDED) == 0
     counters[f"{event_log_name(label)}.carried_out"] += int(waiting.sum())
+    ids = fingerprints_of(column_array(events, "event"), distinct=True)
+    buckets = bucket_of(ids, plan.buckets)
+    if day.settled is not None and settled:
+        done = BEHAVED if label in plan.job.data.behaviours else DECIDED
+        left = (state_of(events) & done) != 0
+        rows = events.append_column(FINGERPRINT, pa.array(ids)).filter(pa.array(left))
+        if rows.num_rows:
+            day.settled.leave(label, part, rows, buckets[left], plan.buckets)
+        events, buckets = events.filter(pa.array(~left)), buckets[~left]
+    if events.num_rows:
+        path = day.folder(f"events/{label}") / f"{part}.arrow"
+        write_buckets(path, events, buckets, plan.buckets)
 
 
 def _carry_own(
@@ -139,9 +164,8 @@ def _carry_own(
     later = times > day.closing
     after = np.where(later, states, states | BEHAVED).astype(np.int8)
     kept = pa.array(later | remembered(times, day))
-    carry_events(
-        plan, day, label, with_state(events, after).filter(kept), part, Counter()
-    )
+    left = with_state(events, after).filter(kept)
+    carry_events(plan, day, label, left, part, Counter(), settled=True)
     return events.filter(pa.array(ready)).combine_chunks()
 
 
@@ -173,6 +197,18 @@ def keep_orphans(
     max_kept = plan.job.preprocessing.dead_letters.max_kept
     keep_letters(plan.scratch, source, letters, max_kept)
     return {name: len(records) for name, records in letters.items()}
+
+
+def _settled_events(
+    plan: Plan, label: str, bucket: int, ids: pa.ChunkedArray
+) -> Iterator[pa.Table]:
+    """Yields the events of `ids` that a stream was done with, if there are any."""
+    if plan.day is not None and plan.day.settled is not None:
+        wanted = fingerprints_of(one_array(ids), distinct=True)
+        found = plan.day.settled.find(label, bucket, wanted)
+        if found is not None:
+            found = with_state(found, state_of(found) | np.int8(STORED))
+            yield found.drop_columns([FINGERPRINT])
 
 
 def _by_key(

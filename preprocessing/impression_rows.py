@@ -8,6 +8,8 @@ found.
 """
 
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,16 +20,16 @@ from configs.columns import raw_columns
 from configs.job import Job
 from configs.layout import IDS, layout_of
 from preprocessing.behaviours import index_columns
-from preprocessing.day import STATE
+from preprocessing.day import STATE, TOLD
 from preprocessing.encode_rows import encode_rows, matrix_of
 from preprocessing.fields import id_field, label_field, raw_field
 from preprocessing.golden import golden_candidates, raw_records, raw_values
 from preprocessing.hashing import mix
 from preprocessing.plan import Plan, bucket_of, column_array
-from preprocessing.scratch import BucketFile, write_buckets
+from preprocessing.scratch import BucketFile, read_bucket, write_buckets
 from preprocessing.splitting import assign_splits, keep_rates
 
-__all__ = ["INDEX", "ROWS", "write_impressions"]
+__all__ = ["INDEX", "ROWS", "take_rows", "write_impressions"]
 
 ROWS, INDEX = ":rows", ":index"
 """Kinds of the bucket files of impressions, wide and narrow; labels have no colon in
@@ -76,6 +78,8 @@ def write_impressions(
     narrow |= index_columns(job, table, ids.get("user"))
     if plan.day is not None:
         narrow[STATE] = pa.array(np.zeros(len(rows), np.int8))
+        if plan.day.settled is not None:
+            narrow[TOLD] = pa.array(np.zeros(len(rows), np.int64))
     event_buckets = bucket_of(ids["event"], plan.buckets)
     files = []
     for kind, content, buckets in (
@@ -86,6 +90,29 @@ def write_impressions(
         filled = write_buckets(path, content, buckets, plan.buckets)
         files += [BucketFile(kind=kind, bucket=b, path=str(path)) for b in filled]
     return files
+
+
+def take_rows(paths: Sequence[str], bucket: int, narrow: pa.Table) -> pa.Table:
+    """Returns the encoded features of narrow impressions, in their order.
+
+    Args:
+        paths: of bucket files; the number in a name is the `file` of narrow rows.
+        bucket: in which these have their home.
+        narrow: columns `file` and `row`.
+    """
+    by_number = {int(Path(path).stem): path for path in paths}
+    files = column_array(narrow, "file").to_numpy()
+    rows = column_array(narrow, "row").to_numpy()
+    order = np.argsort(files, kind="stable")
+    numbers, starts = np.unique(files[order], return_index=True)
+    taken = []
+    for number, chosen in zip(numbers, np.split(order, starts[1:]), strict=True):
+        found = read_bucket([by_number[int(number)]], bucket)
+        if found is not None:
+            taken.append(found.take(pa.array(rows[chosen])))
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return pa.concat_tables(taken).take(pa.array(places)).combine_chunks()
 
 
 def _ids_by_name(job: Job, encoded: pa.Table) -> dict[str, npt.NDArray[np.int64]]:

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from configs.histories import behaviour_sources
 from preprocessing.behaviours import answering_behaviours
-from preprocessing.carry_stage import carry_joined, ready_to_behave
-from preprocessing.day import DECIDED, state_of
+from preprocessing.carry_stage import carry_joined, ready_to_behave, with_settled
+from preprocessing.day import DECIDED, TOLD, state_of
 from preprocessing.event_stage import keep_orphans, write_behaviours
 from preprocessing.fields import IMPRESSIONS, USER, event_log_name, label_field
 from preprocessing.golden import golden_candidates
@@ -53,6 +53,7 @@ def join_bucket(
     }
     tables = {label: table for label, table in found.items() if table is not None}
     index = read_bucket(sorted(impressions), bucket)
+    index = with_settled(plan, bucket, index, tables)
     counters: Counter[str] = Counter()
     files: list[BucketFile] = []
     if index is None:
@@ -64,9 +65,7 @@ def join_bucket(
         files += _write_answering(plan, bucket, rows, tables)
         if plan.day is not None:
             place = f"{bucket:08}"
-            files += carry_joined(
-                plan, plan.day, place, rows, tables, joined.withheld, counters
-            )
+            files += carry_joined(plan, plan.day, place, rows, tables, joined, counters)
     plan.scratch.write_json(
         "summaries", f"join-{bucket:08}", {"counters": counters, "dead": dead}
     )
@@ -101,11 +100,21 @@ def _joined(
         events,
         last_time,
         None if plan.day is None else (state_of(rows) & DECIDED) != 0,
+        _told(plan, rows),
     )
     for label, found in joined.counters.items():
         for name, count in found.items():
             counters[f"{event_log_name(label)}.{name}"] += count
     return rows, joined
+
+
+def _told(plan: Plan, rows: pa.Table) -> npt.NDArray[np.bool_] | None:
+    """Returns which labels were said to be 1, [rows, labels]; None but in a stream."""
+    if TOLD not in rows.column_names:
+        return None
+    bits = column_array(rows, TOLD).to_numpy()[:, np.newaxis]
+    told: npt.NDArray[np.bool_] = (bits >> np.arange(len(plan.job.labels))) & 1 == 1
+    return told
 
 
 def _write_kept(

@@ -5,7 +5,7 @@ the losses, else the request), then of the request, then of the event: random, t
 of such an id side by side, and the same in every run.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from preprocessing.distributions import count_distributions
 from preprocessing.encode_rows import matrix_of
 from preprocessing.example_bytes import serialize_examples
 from preprocessing.hashing import salted
+from preprocessing.impression_rows import take_rows
 from preprocessing.plan import Plan, column_array
 from preprocessing.scratch import read_bucket, write_buckets
 from preprocessing.splitting import SPLITS
@@ -58,7 +59,7 @@ def write_bucket(
         opened: bucket files that name those to be carried to the next day.
     """
     if plan.day is not None and opened:
-        carry_open(plan, plan.day, bucket, opened, *_wide_rows(rows, bucket))
+        carry_open(plan, plan.day, bucket, opened, rows)
     table = _kept_rows(rows, labeled, histories, bucket)
     splits = {}
     if table is not None:
@@ -81,12 +82,9 @@ def _kept_rows(
     kept = read_bucket(sorted(labeled), bucket)
     if kept is None:
         return None
-    wide, start = _wide_rows(rows, bucket)
-    positions = start(column_array(kept, "file").to_numpy())
-    positions = positions + column_array(kept, "row").to_numpy()
-    whole = wide.take(pa.array(positions))
+    whole = take_rows(rows, bucket, kept)
     labels = matrix_of(kept["labels"]).astype(np.float32)
-    kind = np.full(len(positions), EventKind.FIRST, np.int64)
+    kind = np.full(kept.num_rows, EventKind.FIRST, np.int64)
     if histories:
         whole = _with_histories(whole, labeled, histories, bucket)
     return (
@@ -99,24 +97,6 @@ def _kept_rows(
         .append_column(EVENT_KIND, pa.array(kind))
         .append_column(NEGATIVE_KEEP_RATE, whole["rate"])
     )
-
-
-def _wide_rows(
-    rows: Sequence[str], bucket: int
-) -> tuple[pa.Table, Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]]:
-    """Returns the encoded rows of all files, and a function from the number of a file
-    to its first row there."""
-    paths = sorted(rows, key=lambda path: int(Path(path).stem))
-    ordinals = np.array([int(Path(path).stem) for path in paths], np.int64)
-    found = [read_bucket([path], bucket) for path in paths]
-    parts = [part for part in found if part is not None]
-    starts = np.cumsum([0, *(part.num_rows for part in parts)])
-
-    def start(files: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        first: npt.NDArray[np.int64] = starts[np.searchsorted(ordinals, files)]
-        return first
-
-    return pa.concat_tables(parts).combine_chunks(), start
 
 
 def _with_histories(
