@@ -13,11 +13,23 @@ from typing import Any, Protocol, Self
 
 import tensorflow as tf
 
-__all__ = ["SourceStatus", "StreamPosition", "StreamSource", "StreamWindow"]
+__all__ = [
+    "SourceStatus",
+    "StreamPosition",
+    "StreamSource",
+    "StreamWindow",
+    "WindowGone",
+]
 
 StreamPosition = dict[str, Any]
 """The next row to be read, as JSON has it: keys are text. Empty before the first row.
 Of Kafka {topic: {partition: offset}}."""
+
+
+class WindowGone(Exception):
+    """Raised when a window that was read before cannot be read again, since rows of it
+    are gone, and the job says to go on with what is left: new windows can be asked
+    for."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,12 +43,15 @@ class StreamWindow:
         position: behind the last row.
         counters: what was lost or put aside on the way from start to position, by
             reason (`dead_letters`, `expired`).
+        arrived: when the newest row could be read first, in ms since the epoch; None
+            where that is not known.
     """
 
     serialized: tf.Tensor
     start: StreamPosition
     position: StreamPosition
     counters: Mapping[str, int] = field(default_factory=dict)
+    arrived: int | None = None
 
     @property
     def rows(self) -> int:
@@ -93,6 +108,7 @@ class StreamSource(Protocol):
                 before.
             TrainingError: if the source has been away for too long, or too much of it
                 had to be put aside.
+            WindowGone: see there.
         """
 
     @property

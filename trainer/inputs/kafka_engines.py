@@ -1,0 +1,53 @@
+"""Opens the Kafka source that a job asks for."""
+
+from pathlib import Path
+
+from configs.durations import duration_ms
+from configs.errors import JobError
+from configs.job import Job
+from configs.layout import layout_of
+from trainer.inputs.dead_messages import DeadMessages
+from trainer.inputs.kafka_reader import TopicReader
+from trainer.inputs.kafka_source import KafkaSource, Windows
+from trainer.inputs.screening import Screen
+from trainer.inputs.stream_source import StreamSource
+
+__all__ = ["DEAD_LETTERS", "kafka_source"]
+
+DEAD_LETTERS = "dead_letters/kafka.jsonl"
+"""Where a run keeps messages that are no examples."""
+
+
+def kafka_source(job: Job, folder: Path, *, until_end: bool = False) -> StreamSource:
+    """Returns the source of `stream.examples_topic`; nothing is connected yet.
+
+    Args:
+        job: with `stream.kafka` and `stream.examples_topic`.
+        folder: of the run, for dead letters.
+        until_end: end with what is in the topic at the start.
+
+    Raises:
+        JobError: if the job names no topic, or a variable is not in the environment.
+    """
+    stream = job.stream
+    if stream is None or stream.kafka is None or stream.examples_topic is None:
+        raise JobError(
+            f"{job.name} reads no examples from Kafka: name stream.examples_topic and"
+            " stream.kafka.servers"
+        )
+    training = stream.train
+    reader = TopicReader(
+        stream.kafka,
+        stream.examples_topic,
+        group=f"pairstream-trainer-{job.name}",
+        away=duration_ms(training.away) / 1_000,
+    )
+    windows = Windows(
+        rows=training.window_rows,
+        wait=duration_ms(training.window_wait) / 1_000,
+        expired=training.expired,
+        until_end=until_end,
+    )
+    dead = DeadMessages(folder / DEAD_LETTERS, training.dead_letters)
+    screen = Screen(layout_of(job))
+    return KafkaSource(reader, stream.examples_topic, windows, screen, dead)
