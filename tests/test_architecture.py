@@ -191,7 +191,7 @@ COMMANDS = {
         "synthesize",
         "convert",
     ],
-    "trainer": ["train", "evaluate", "models"],
+    "trainer": ["train", "stream", "evaluate", "models"],
     "serving": ["export", "serve", "predict"],
 }
 

@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
     _add_workers(commands)
+    _add_stream(commands)
     _add_evaluate(commands)
     _add_check_devices(commands)
     _add_models(commands)
@@ -55,6 +56,29 @@ def _add_workers(
     workers.add_argument("count", type=int, metavar="N", help="worker processes")
     _add_training_arguments(workers)
     workers.set_defaults(run=_workers)
+
+
+def _add_stream(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    stream = commands.add_parser(
+        "stream",
+        help="train on example sets or Kafka messages as they come",
+        description="Scores and then learns each window of rows, for ever, each row"
+        " once. Goes on with the run in data.run if there is one: where the stream"
+        " stood, or behind the last example set of `train`. SIGTERM or Ctrl-C ends it"
+        " with a checkpoint, a second one at once.",
+    )
+    add_job_arguments(stream)
+    stream.add_argument(
+        "--overwrite", action="store_true", help="replace an existing run"
+    )
+    stream.add_argument(
+        "--until-end",
+        action="store_true",
+        help="end when all that is there is learned, instead of waiting for more",
+    )
+    stream.set_defaults(run=_stream)
 
 
 def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -169,6 +193,30 @@ def _train(arguments: argparse.Namespace) -> int:
         print(metrics_table(state.validation, title=title))
     best = "" if state.best is None else f"; best after step {state.best.step:,}"
     print(f"trained {state.step:,} steps, run in {result.run}{best}")
+    return 0
+
+
+def _stream(arguments: argparse.Namespace) -> int:
+    job = job_from(arguments)
+    from trainer.report import metrics_table
+    from trainer.stream.train import train_on_stream
+
+    result = train_on_stream(
+        job, overwrite=arguments.overwrite, until_end=arguments.until_end
+    )
+    state, stream = result.state, result.state.stream
+    if stream is not None and stream.metrics:
+        title = f"window {stream.window - 1:,}, before it was learned"
+        print(metrics_table(stream.metrics, title=title))
+    if result.signal is not None:
+        print(
+            f"stopped by signal {result.signal} after step {state.step:,}; a checkpoint"
+            " is written, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 128 + result.signal
+    rows = 0 if stream is None else stream.rows
+    print(f"learned {rows:,} rows in {state.step:,} steps, run in {result.run}")
     return 0
 
 

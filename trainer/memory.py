@@ -4,12 +4,14 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from configs.errors import TrainingError
 from configs.features import embedded_features
 from configs.job import Job
+from configs.layout import ExampleLayout
+from configs.manifest import ExampleSplit
 from trainer.auxiliary.dmr import target_tables
-from trainer.inputs.files import ExampleFiles
 from trainer.layers.tables import index_tables, tables_of
 from trainer.optimizers.registry import sparse_optimizer
 from trainer.vocabularies import Vocabularies
@@ -63,8 +65,24 @@ class Memory:
         )
 
 
+class Source(Protocol):
+    """What is asked of a source of examples."""
+
+    @property
+    def rows(self) -> int:
+        """Rows that there are, or that are read at once if those are fewer."""
+
+    @property
+    def split(self) -> ExampleSplit:
+        """Files that tell how long an example is."""
+
+    @property
+    def layout(self) -> ExampleLayout:
+        """Of the examples."""
+
+
 def memory_of(
-    job: Job, vocabularies: Vocabularies, source: ExampleFiles, devices: int
+    job: Job, vocabularies: Vocabularies, source: Source, devices: int
 ) -> Memory:
     """Estimates what training takes.
 
@@ -91,7 +109,8 @@ def memory_of(
     largest = max((dim * n for dim, n in variables), default=0) * _FLOAT
     share = -(-job.training.batch_size // devices)
     held = min(max(job.training.shuffle_block, job.training.batch_size), source.rows)
-    per_example = sum(shard.bytes for shard in source.split.shards) / source.rows
+    files = source.split.shards
+    per_example = sum(file.bytes for file in files) / max(source.split.rows, 1)
     return Memory(
         rows=sum(n for _, n in variables),
         tables=sum(dim * n for dim, n in variables) * _FLOAT,
@@ -106,7 +125,7 @@ def memory_of(
     )
 
 
-def _values_of_a_row(job: Job, source: ExampleFiles) -> int:
+def _values_of_a_row(job: Job, source: Source) -> int:
     """Returns the values of all embeddings and first-order weights of an example."""
     values, backbone = 0, job.model.backbone
     more = backbone.first_order + sum(backbone.further_sets)

@@ -26,14 +26,20 @@ from trainer.inputs.example_set import read_all_statistics
 from trainer.inputs.files import ExampleFiles
 from trainer.interruption import Interruption
 from trainer.loop import TrainingLoop
-from trainer.memory import check_memory, free_on_gpus, free_on_host, memory_of
+from trainer.memory import (
+    Source,
+    check_memory,
+    free_on_gpus,
+    free_on_host,
+    memory_of,
+)
 from trainer.profile import Profile
 from trainer.run import TENSORBOARD_FOLDER, Run
 from trainer.run_lock import run_lock
 from trainer.selection import check_selection
 from trainer.vocabularies import Vocabularies, make_vocabularies
 
-__all__ = ["Result", "train"]
+__all__ = ["Result", "check_memory_here", "follow_rate", "train"]
 
 _GONE = (
     tf.errors.UnavailableError,
@@ -126,7 +132,7 @@ def _train(
     training, validation = _sources(job, devices, cluster)
     _check_labels(job, training)
     run, statistics, vocabularies = _made_before(job, resume=resume)
-    _check_memory(job, cluster, training, vocabularies)
+    check_memory_here(job, cluster, training, vocabularies)
     assembly = assemble(
         job,
         statistics=statistics,
@@ -268,9 +274,14 @@ def _check_labels(job: Job, training: ExampleFiles) -> None:
             )
 
 
-def _check_memory(
-    job: Job, cluster: Cluster, training: ExampleFiles, vocabularies: Vocabularies
+def check_memory_here(
+    job: Job, cluster: Cluster, training: Source, vocabularies: Vocabularies
 ) -> None:
+    """Estimates what training takes, and tells of it.
+
+    Raises:
+        TrainingError: if it does not fit.
+    """
     devices = tf.distribute.get_strategy().num_replicas_in_sync
     gpus = len(tf.config.list_logical_devices("GPU"))
     line = check_memory(
@@ -312,8 +323,8 @@ def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> 
     state = read_state(folder)
     if state.stream is not None:
         raise CheckpointError(
-            f"{run.folder} is the run of a stream: go on with `python -m trainer stream`"
-            ", or name another folder in data.run"
+            f"{run.folder} is the run of a stream: go on with"
+            " `python -m trainer stream`, or name another folder in data.run"
         )
     what = _other_order(state, job, training)
     if state.row and what is not None:
@@ -325,11 +336,16 @@ def _restore(job: Job, run: Run, assembly: Assembly, training: ExampleFiles) -> 
     restore(folder, assembly.variables)
     if state.best is not None and state.best.step not in run.checkpoints.steps():
         changes["best"] = None  # a later one took its place, and is gone since
+    follow_rate(assembly, state, rate)
+    return state.model_copy(update=changes)
+
+
+def follow_rate(assembly: Assembly, state: State, rate: float) -> None:
+    """Sets the learning rate of the job where it is another than that of `state`."""
     if state.learning_rate not in (None, rate):
         # The factor that callbacks have brought the old rate to holds for the new one.
         factor = assembly.dense.learning_rate.numpy() / state.learning_rate
         assembly.dense.learning_rate = rate * factor
-    return state.model_copy(update=changes)
 
 
 def _other_order(state: State, job: Job, training: ExampleFiles) -> str | None:

@@ -90,8 +90,9 @@ class WindowScores:
         parts: dict[str, dict[str, NDArray[np.bool_]]] = {}
         present = np.unique(kinds)
         if len(present) > 1:
+            names = {int(kind): kind.name.lower() for kind in EventKind}
             parts[KIND_SLICE] = {
-                EventKind(int(kind)).name.lower(): kinds == kind for kind in present
+                names.get(int(kind), str(kind)): kinds == kind for kind in present
             }
         if self._slices:
             categorical = _column(batches, CATEGORICAL)
@@ -103,7 +104,9 @@ class WindowScores:
         return parts
 
 
-def added(sums: Mapping[str, Sums], window: Mapping[str, Likelihood]) -> dict[str, Sums]:
+def added(
+    sums: Mapping[str, Sums], window: Mapping[str, Likelihood]
+) -> dict[str, Sums]:
     """Returns the sums with those of a window added."""
     return {
         name: Sums(
@@ -129,9 +132,7 @@ def progressive_metrics(sums: Mapping[str, Sums]) -> dict[str, dict[str, float |
     }
 
 
-def _scored(
-    scorer: Scorer, batches: Sequence[tuple[Batch, ...]]
-) -> tuple[Rows, Rows]:
+def _scored(scorer: Scorer, batches: Sequence[tuple[Batch, ...]]) -> tuple[Rows, Rows]:
     parts = [scorer(shares) for shares in batches]
     return _joined([p[0] for p in parts]), _joined([p[1] for p in parts])
 

@@ -6,7 +6,6 @@ is learned, its end is written down and flushed; after a crash the windows behin
 last checkpoint are read again to those very ends.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +46,7 @@ class WindowJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._last = -1
 
     def after(self, window: int, position: dict[str, Any]) -> list[WindowEnd]:
         """Returns the ends of the windows from number `window` on, in order.
@@ -59,13 +59,17 @@ class WindowJournal:
         """
         found: list[WindowEnd] = []
         for end in self._read():
-            if end.window == window and end.start == position:
+            if end.window == window and _begins_at(position, end.start):
                 found.append(end)
                 window, position = window + 1, end.position
         return found
 
     def append(self, end: WindowEnd) -> None:
-        """Writes an end, and returns when the disk has it."""
+        """Writes an end, and returns when the disk has it. Ends from that number on,
+        of windows that cannot be read again, are forgotten."""
+        if end.window <= self._last:
+            self.keep([one for one in self._read() if one.window < end.window])
+        self._last = end.window
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(end.model_dump_json() + "\n")
             file.flush()
@@ -76,6 +80,7 @@ class WindowJournal:
         half written must not be appended to."""
         text = "".join(end.model_dump_json() + "\n" for end in ends)
         write_text_atomically(self._path, text)
+        self._last = ends[-1].window if ends else -1
 
     def forget_before(self, window: int) -> None:
         """Removes the ends of windows that no checkpoint would read again."""
@@ -88,11 +93,22 @@ class WindowJournal:
         if lines and not lines[-1].endswith("\n"):
             lines.pop()  # a killed process; nothing of that window was learned
         try:
-            return [WindowEnd.model_validate(json.loads(line)) for line in lines]
-        except (ValueError, ValidationError) as error:
+            return [WindowEnd.model_validate_json(line) for line in lines]
+        except ValidationError as error:
             raise CheckpointError(
                 f"{self._path} is damaged ({error}). It says where the windows since"
                 " the last checkpoint ended: without it those are cut anew, and on a"
                 " live stream batches may differ from the ones before the crash."
                 " Remove the file to go on so"
             ) from error
+
+
+def _begins_at(position: dict[str, Any], start: dict[str, Any]) -> bool:
+    """Returns whether a start is this position; it may name more than a position does
+    that is not complete, such as that of a beginning."""
+    return all(
+        _begins_at(value, start.get(key, {}))
+        if isinstance(value, dict)
+        else start.get(key) == value
+        for key, value in position.items()
+    )

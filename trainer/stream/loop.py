@@ -1,0 +1,184 @@
+"""The loop over windows: test, then train, and a checkpoint every so many of them.
+
+    read window ──▶ its end is noted ──▶ scored ──▶ learned ──▶ line of metrics
+                                                       every N windows: checkpoint
+
+A checkpoint stands between two windows. It holds all that decides about later ones, so
+a loop that starts from it does what the one that was killed would have done.
+"""
+
+import time
+from typing import Any
+
+from configs.job import Job
+from trainer.assembly import Assembly
+from trainer.checkpoint import State
+from trainer.interruption import Interruption
+from trainer.journal import Journal
+from trainer.run import Run
+from trainer.skipped_steps import SkippedSteps
+from trainer.step import train_on
+from trainer.stream.options import stream_options
+from trainer.stream.progress import StreamProgress
+from trainer.stream.reader import Window, WindowReader
+from trainer.stream.scores import WindowScores, added, progressive_metrics
+from trainer.stream.state import StreamState
+from trainer.stream.window_journal import WindowJournal
+
+__all__ = ["StreamLoop"]
+
+_WAIT_SECONDS = 0.2
+"""A signal is obeyed so soon where no window is ready."""
+
+
+class StreamLoop:
+    """Learns from the windows of a reader, until it ends or a signal comes.
+
+    Args:
+        job: the job.
+        run: its folder.
+        assembly: model, optimizers and step, restored to `state`.
+        state: to go on from, with a state of the stream.
+        reader: of the windows behind it, running.
+        scores: of windows.
+        ends: journal of the ends of windows.
+        progress: tells the user.
+        interruption: watched between windows.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        run: Run,
+        assembly: Assembly,
+        *,
+        state: State,
+        reader: WindowReader,
+        scores: WindowScores,
+        ends: WindowJournal,
+        progress: StreamProgress,
+        interruption: Interruption,
+    ) -> None:
+        self.state = state
+        self._job = job
+        self._run = run
+        self._assembly = assembly
+        self._reader = reader
+        self._scores = scores
+        self._ends = ends
+        self._progress = progress
+        self._interruption = interruption
+        self._every = stream_options(job).checkpoint_windows
+        self._written = self._stream.window
+        self._skipped_steps = SkippedSteps(
+            assembly.step,
+            limit=job.training.max_bad_steps,
+            checkpoints=run.checkpoints.folder,
+            warn=progress.write,
+        )
+        self._journal = Journal(run.metrics_file, run.tensorboard, step=state.step)
+
+    @property
+    def _stream(self) -> StreamState:
+        return self.state.stream or StreamState()
+
+    def run(self) -> State:
+        """Learns, and returns the state at the end; a checkpoint holds it."""
+        try:
+            while self._interruption.signal is None:
+                try:
+                    window = self._reader.next(_WAIT_SECONDS)
+                except StopIteration:
+                    break
+                if window is None:
+                    self._progress.waiting(self._reader.status)
+                    continue
+                self._learn(window)
+                if self._stream.window % self._every == 0:
+                    self._checkpoint()
+        finally:
+            self._progress.close()
+            self._journal.close()
+        if self._written != self._stream.window:
+            self._checkpoint()
+        return self.state
+
+    def _learn(self, window: Window) -> None:
+        began = time.monotonic()
+        if not window.again:
+            self._ends.append(window.end)
+        before = self.state.step
+        scores, sums = self._scores.of(window.batches)
+        losses = self._train(window)
+        stream = self._stream
+        progressive = added(stream.progressive, sums)
+        counters = dict(stream.counters)
+        for reason, count in window.counters.items():
+            counters[reason] = counters.get(reason, 0) + count
+        times = [window.last_time] + ([stream.last_time] if stream.last_time else [])
+        self.state = self.state.model_copy(
+            update={
+                "step": before + len(window.batches),
+                "stream": StreamState(
+                    window=window.end.window + 1,
+                    rows=stream.rows + window.end.rows,
+                    position=window.end.position,
+                    last_time=max(times),
+                    progressive=progressive,
+                    metrics=scores["tasks"],
+                    counters=counters,
+                ),
+            }
+        )
+        self._skipped_steps.check(self.state.step)
+        values = {
+            "step": self.state.step,
+            "window": window.end.window,
+            "scored_step": before,
+            "rows": window.end.rows,
+            "first_time": window.first_time,
+            "last_time": window.last_time,
+            "position": window.end.position,
+            **scores,
+            "progressive": progressive_metrics(progressive),
+            "losses": losses,
+            "counters": counters,
+            **self._timing(window, time.monotonic() - began),
+        }
+        self._journal.write(
+            "window", step=self.state.step, epoch=self.state.epoch, values=values
+        )
+        self._progress.learned(values)
+
+    def _train(self, window: Window) -> dict[str, float]:
+        """Makes the steps of a window; returns its mean losses."""
+        step, at_once = self._assembly.step, self._job.training.steps_per_call
+        step.reset_sums()
+        for first in range(0, len(window.batches), at_once):
+            batches = window.batches[first : first + at_once]
+            train_on(step, batches, step=self.state.step + first)
+        losses = step.means(step.sums())
+        step.reset_sums()
+        return losses
+
+    def _timing(self, window: Window, seconds: float) -> dict[str, Any]:
+        now = time.time()
+        arrived = window.arrived
+        return {
+            "lag_rows": window.status.lag_rows,
+            "away_s": window.status.away_seconds,
+            "freshness_s": now - window.last_time / 1_000,
+            "arrival_s": None if arrived is None else now - arrived / 1_000,
+            "rows_per_second": window.end.rows / seconds if seconds else None,
+            "skipped_steps": self._skipped_steps.count,
+            "learning_rate": float(self._assembly.dense.scheduled_rate()),
+        }
+
+    def _checkpoint(self) -> None:
+        checkpoints = self._run.checkpoints
+        checkpoints.write(self.state, self._assembly.variables)
+        self._written = self._stream.window
+        self._reader.note(self._stream.position)
+        oldest = checkpoints.state_of_oldest()
+        if oldest.stream is not None:
+            self._ends.forget_before(oldest.stream.window)

@@ -1,0 +1,23 @@
+"""Which source a job's stream has."""
+
+from pathlib import Path
+
+from configs.job import Job
+from trainer.inputs.stream_source import StreamSource
+from trainer.stream.folder import FolderSource
+
+__all__ = ["source_of"]
+
+
+def source_of(job: Job, run: Path, *, until_end: bool) -> StreamSource:
+    """Returns the source, not opened yet.
+
+    Args:
+        job: the job.
+        run: folder of the run, for what is put aside.
+        until_end: end with what is there.
+
+    Raises:
+        PairstreamError: if the source cannot be had here.
+    """
+    return FolderSource(job, until_end=until_end)
