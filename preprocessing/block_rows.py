@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from preprocessing.blocks import Block
+from preprocessing.day import Day
 from preprocessing.dead_letters import dead_name, keep_letters
 from preprocessing.normalize import REASON, RECORD
 from preprocessing.plan import Plan, column_array
@@ -28,11 +31,14 @@ class Account:
         counters: by name.
         dead: dead records, by `dead_name`.
         letters: these records, by the same.
+        newest: in a stream, the latest time of the good ones and of those that their
+            partition held before, ms.
     """
 
     counters: Counter[str] = field(default_factory=Counter)
     dead: Counter[str] = field(default_factory=Counter)
     letters: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    newest: int | None = None
 
     def leave(self, plan: Plan, block: Block) -> None:
         """Writes the summary and the dead letters of `block`."""
@@ -41,8 +47,26 @@ class Account:
         plan.scratch.write_json(
             "summaries",
             f"split-{block.number:08}",
-            {"log": block.file.log, "counters": self.counters, "dead": self.dead},
+            {
+                "log": block.file.log,
+                "counters": self.counters,
+                "dead": self.dead,
+                "newest": self.newest,
+            },
         )
+
+    def note_times(self, day: Day, block: Block, times: npt.NDArray[np.int64]) -> None:
+        """Counts the records of a stream that come after newer ones of their partition,
+        and those that come after the watermark."""
+        if self.newest is None:
+            self.newest = day.newest.get(block.file.path)
+        running = np.maximum.accumulate(times)
+        first = times[0] if self.newest is None else self.newest
+        before = np.maximum(np.append(first, running[:-1]), first)
+        name = f"streams.{block.file.log}"
+        self.counters[f"{name}.out_of_order"] += int((times < before).sum())
+        self.counters[f"{name}.late"] += int((times <= day.closing).sum())
+        self.newest = int(max(running[-1], first))
 
 
 def good_rows(

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from configs.errors import DataError
 from preprocessing.files import LogFile
 
-__all__ = ["Block", "file_has_quotes", "parquet_file", "plan_blocks"]
+__all__ = ["Block", "cut_lines", "file_has_quotes", "parquet_file", "plan_blocks"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ def _parts(
     if quoted or whole:
         yield {**common, "skip_header": has_header, "quoted": quoted}
         return
-    for start, end in _line_ranges(file, block_bytes):
+    for start, end in cut_lines(file, block_bytes):
         header = has_header and start == 0
         yield {
             **common,
@@ -141,12 +141,16 @@ def _row_groups(path: str, block_bytes: int) -> Iterator[tuple[tuple[int, ...], 
         yield tuple(gathered), first_row
 
 
-def _line_ranges(file: LogFile, block_bytes: int) -> Iterator[tuple[int, int]]:
+def cut_lines(
+    file: LogFile, block_bytes: int, start: int = 0, stop: int | None = None
+) -> Iterator[tuple[int, int]]:
+    """Cuts lines of an uncompressed file into ranges of about `block_bytes`; `start`
+    and `stop` are where lines begin, the file's own unless given."""
+    stop = file.bytes if stop is None else stop
     with open(file.path, "rb") as stream:
-        start = 0
-        while start < file.bytes:
-            stream.seek(min(start + block_bytes, file.bytes) - 1)
+        while start < stop:
+            stream.seek(min(start + block_bytes, stop) - 1)
             stream.readline()
-            end = min(stream.tell(), file.bytes)
+            end = min(stream.tell(), stop)
             yield start, end
             start = end

@@ -32,7 +32,8 @@ class Plan:
         held: path of each side table that every worker holds whole, by name.
         met: names of the larger side tables, which impressions meet in buckets, one
             table after the other.
-        day: of a daily run, else None.
+        day: of a daily run or a micro-batch, else None.
+        first_block: number of the first block: in a stream all have their own.
     """
 
     job: Job
@@ -43,6 +44,7 @@ class Plan:
     held: dict[str, str] = dataclasses.field(default_factory=dict)
     met: tuple[str, ...] = ()
     day: Day | None = None
+    first_block: int = 0
 
     @property
     def buckets(self) -> int:

@@ -10,27 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from configs.contract import data_contract, fingerprint
-from configs.distributions import DISTRIBUTIONS_FILE
 from configs.errors import DataError
-from configs.features import embedded_features
 from configs.job import Job
-from configs.loading import dump_job
-from configs.manifest import (
-    JOB_FILE,
-    MANIFEST_FILE,
-    STATISTICS_FILE,
-    ExampleSplit,
-    Manifest,
-    Shard,
-    Statistics,
-    counts_file,
-)
+from configs.manifest import MANIFEST_FILE, Manifest
 from configs.publishing import publish_folder
 from preprocessing.blocks import plan_blocks
 from preprocessing.carry_over import carried_counts, write_carry_over
@@ -41,7 +24,6 @@ from preprocessing.daily import (
     start_day,
 )
 from preprocessing.dead_letters import check_share, collect_letters
-from preprocessing.distributions import merge_distributions
 from preprocessing.fields import (
     IMPRESSIONS,
     behaviour_log_name,
@@ -50,17 +32,15 @@ from preprocessing.fields import (
     table_log_name,
 )
 from preprocessing.files import LogFile, find_files
+from preprocessing.finishing import finish_splits, read_summaries, write_manifest
 from preprocessing.future import refuse_future
-from preprocessing.golden import golden_shares, write_golden
+from preprocessing.golden import golden_shares
 from preprocessing.inspection import inspect_file
 from preprocessing.pipeline import run_pipeline
 from preprocessing.plan import Plan
 from preprocessing.progress import show_progress
-from preprocessing.quantiles import quantiles_of
 from preprocessing.row_numbers import numbered
-from preprocessing.scratch import Scratch, read_bucket, write_atomically
-from preprocessing.splitting import SPLITS
-from preprocessing.statistics import merge_counts, merge_moments, to_statistics
+from preprocessing.scratch import Scratch
 from preprocessing.table_report import table_warnings
 from preprocessing.table_stage import hold_tables, large_tables
 
@@ -174,43 +154,14 @@ def _scratch_beside(target: Path) -> Iterator[Scratch]:
 
 def _finish(plan: Plan, folder: Path, target: Path) -> Manifest:
     """Gathers what the stages left, and writes the manifest last."""
-    job = plan.job
-    counters: Counter[str] = Counter()
-    dead: Counter[str] = Counter()
-    buckets: list[dict[str, Any]] = []
-    for summary in plan.scratch.read_json("summaries"):
-        counters.update(summary["counters"])
-        dead.update(summary["dead"])
-        if "splits" in summary:
-            buckets.append(summary)
+    summaries = read_summaries(plan.scratch)
     if plan.day is not None:
-        counters.update(carried_counts(plan.day))
-    _check_records(plan, counters, dead, folder, target)
-    dropped = counters[f"{IMPRESSIONS}.dropped_by_sampling"]
-    splits = {
-        split: _gather_split(job, folder, split, buckets, dropped)
-        for split in SPLITS
-        if _wanted(job, split)
-    }
-    _write_statistics(plan, folder, buckets)
-    (folder / JOB_FILE).write_text(dump_job(job), encoding="utf-8")
-    contract = data_contract(job)
-    manifest = Manifest(
-        job=job.name,
-        fingerprint=fingerprint(contract),
-        contract=contract,
-        splits=splits,
-        counters=dict(sorted(counters.items())),
-        dead_letters=dict(sorted(dead.items())),
-        golden_rows=write_golden(job, plan.scratch, folder),
-        adjacent=job.adjacent,
-        **_day_fields(plan),
-    )
-    for warning in _warnings(job, manifest):
+        summaries.counters.update(carried_counts(plan.day))
+    _check_records(plan, summaries.counters, summaries.dead, folder, target)
+    splits = finish_splits(plan, folder, summaries)
+    manifest = write_manifest(plan, folder, splits, summaries, **_day_fields(plan))
+    for warning in _warnings(plan.job, manifest):
         print(f"warning: {warning}", file=sys.stderr)
-    write_atomically(
-        folder / MANIFEST_FILE, (manifest.model_dump_json(indent=2) + "\n").encode()
-    )
     return manifest
 
 
@@ -254,74 +205,6 @@ def _check_records(
 def _losses(counters: Counter[str]) -> str:
     names = ("read", "duplicates", "withheld", "outside_split", "dropped_by_sampling")
     return ", ".join(f"{n} {counters[f'{IMPRESSIONS}.{n}']:,}" for n in names)
-
-
-def _wanted(job: Job, split: str) -> bool:
-    rule = job.preprocessing.split
-    if rule.by == "time":
-        return split in rule.intervals()
-    return split == "train" or bool(getattr(rule, split))
-
-
-def _gather_split(
-    job: Job, folder: Path, split: str, buckets: list[dict[str, Any]], dropped: int
-) -> ExampleSplit:
-    """Numbers the shards of all buckets, in the order of the buckets."""
-    found = [summary["splits"].get(split) for summary in buckets]
-    parts = [part for part in found if part is not None]
-    shards: list[Shard] = []
-    for part in parts:
-        for listed in part["shards"]:
-            shard = Shard.model_validate(listed)
-            suffix = "".join(Path(shard.path).suffixes)
-            path = f"{split}/{len(shards):05}{suffix}"
-            (folder / shard.path).rename(folder / path)
-            shards.append(shard.model_copy(update={"path": path}))
-    return ExampleSplit(
-        rows=sum(part["rows"] for part in parts),
-        positives={
-            name: sum(part["positives"][name] for part in parts) for name in job.labels
-        },
-        first_time=min((part["first_time"] for part in parts), default=None),
-        last_time=max((part["last_time"] for part in parts), default=None),
-        sampled=split == "train" and job.preprocessing.sampling.active,
-        dropped=dropped if split == "train" else 0,
-        shards=shards,
-    )
-
-
-def _write_statistics(plan: Plan, folder: Path, buckets: list[dict[str, Any]]) -> None:
-    trained = [s["splits"]["train"] for s in buckets if "train" in s["splits"]]
-    names = list(trained[0]["moments"]) if trained else []
-    numeric = {
-        name: to_statistics(
-            merge_moments(part["moments"][name] for part in trained),
-            quantiles_of(_left(plan, f"cells/{name}")),
-        )
-        for name in names
-    }
-    distributions = merge_distributions(
-        plan.job, [part["distributions"] for part in trained]
-    )
-    (folder / DISTRIBUTIONS_FILE).write_text(
-        distributions.model_dump_json() + "\n", encoding="utf-8"
-    )
-    statistics = Statistics(numeric=numeric)
-    (folder / STATISTICS_FILE).write_text(
-        statistics.model_dump_json(indent=2) + "\n", encoding="utf-8"
-    )
-    for name, _ in embedded_features(plan.job.features):
-        path = folder / counts_file(name)
-        path.parent.mkdir(exist_ok=True)
-        pq.write_table(merge_counts(list(_left(plan, f"counts/{name}"))), path)
-
-
-def _left(plan: Plan, folder: str) -> Iterator[pa.Table]:
-    """Yields the tables that the buckets left in a folder, in order of the buckets."""
-    for path in sorted(plan.scratch.folder(folder).glob("*.arrow")):
-        table = read_bucket([str(path)], 0)
-        if table is not None:
-            yield table
 
 
 def _is_of_another_unit(first: int, last: int) -> bool:

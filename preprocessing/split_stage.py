@@ -41,6 +41,8 @@ def split_block(plan: Plan, block: Block) -> tuple[list[BucketFile], int | None]
         if table is not None:
             files += write_table_rows(plan, table, good, ordinal)
             continue
+        if plan.day is not None and plan.day.settled is not None:
+            account.note_times(plan.day, block, column_array(good, "time").to_numpy())
         if not log.startswith(behaviour_log_name("")):  # which closes no window
             latest = int(pc.max(good["time"]).as_py())
             last_time = latest if last_time is None else max(last_time, latest)

@@ -161,7 +161,7 @@ def meet_table(
         for start in range(0, waiting.num_rows, _ROWS_AT_ONCE):
             piece = waiting.slice(start, _ROWS_AT_ONCE).combine_chunks()
             joined = _joined(plan, name, piece, known, counters)
-            ordinal = bucket * PIECES + start // _ROWS_AT_ONCE
+            ordinal = (plan.first_block + bucket) * PIECES + start // _ROWS_AT_ONCE
             files += _send_on(plan, place + 1, joined, ordinal, counters)
     plan.scratch.write_json(
         "summaries", f"meet-{source}", {"counters": counters, "dead": {}}
