@@ -3,11 +3,12 @@
     with Processes(Path("logs")) as processes:
         processes.start("join", [sys.executable, "-m", "preprocessing", "stream", job])
         processes.start("server", [...])
+        processes.start("generator", [...], may_end=True)
         while processes.running("generator"):
             processes.check()
 
-However the block ends, every process has ended after it, in the order in which they
-were started. Each has a session of its own, so that Ctrl-C reaches this process alone,
+However the block ends, every process has ended after it, the one that was started last
+first. Each has a session of its own, so that Ctrl-C reaches this process alone,
 which then ends the others in good order. If this process is killed, so are they.
 """
 
@@ -42,6 +43,7 @@ class Processes:
         self._logs, self._grace = logs, grace
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._guards: dict[str, subprocess.Popen[bytes]] = {}
+        self._may_end: set[str] = set()
         self.ended: dict[str, int] = {}
         """Exit status of each process that was ended or waited for; negative: the
         signal that killed it."""
@@ -58,8 +60,18 @@ class Processes:
     ) -> None:
         self.stop()
 
-    def start(self, name: str, command: Sequence[str]) -> None:
-        """Starts a process."""
+    def start(
+        self, name: str, command: Sequence[str], *, may_end: bool = False
+    ) -> None:
+        """Starts a process.
+
+        Args:
+            name: of the process.
+            command: program and arguments.
+            may_end: whether it may end by itself, with status 0.
+        """
+        if may_end:
+            self._may_end.add(name)
         with self.log(name).open("wb") as log:
             process = subprocess.Popen(
                 command,
@@ -82,36 +94,28 @@ class Processes:
         return self._logs / f"{name}.log"
 
     def running(self, name: str) -> bool:
-        """Returns whether a process goes on. Of one that has ended well `check` has
-        nothing to say any more.
-
-        Raises:
-            Ended: if it has failed.
-        """
+        """Returns whether a process goes on."""
         process = self._running.get(name)
-        if process is None or process.poll() is None:
-            return process is not None
-        if process.returncode:
-            raise Ended(self._account(name, process.returncode))
-        self._forget(name)
-        return False
+        return process is not None and process.poll() is None
 
     def check(self) -> None:
         """Looks after all of them.
 
         Raises:
-            Ended: if one has ended, even well.
+            Ended: if one has ended that was to go on, or has failed.
         """
-        for name, process in self._running.items():
+        for name, process in list(self._running.items()):
             status = process.poll()
-            if status is not None:
+            if status == 0 and name in self._may_end:
+                self._forget(name)
+            elif status is not None:
                 raise Ended(self._account(name, status))
 
     def stop(self) -> None:
-        """Ends all, one after the other, in the order in which they were started; what
-        does not end in time is killed. A further Ctrl-C kills at once."""
+        """Ends all, one after the other, the last one first; what does not end in time
+        is killed. A further Ctrl-C kills at once."""
         while self._running:
-            name = next(iter(self._running))
+            name = next(reversed(self._running))
             process = self._running[name]
             try:
                 process.terminate()

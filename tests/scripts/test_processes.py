@@ -62,11 +62,17 @@ def test_the_one_that_died_is_named_with_its_last_lines(tmp_path):
 
 def test_one_that_is_done_is_no_longer_looked_after(tmp_path):
     with Processes(tmp_path) as processes:
-        processes.start("short", python("pass"))
+        processes.start("short", python("pass"), may_end=True)
         while processes.running("short"):
             time.sleep(0.01)
         processes.check()
         assert processes.ended == {"short": 0}
+        processes.start("wrong", python("1 / 0"), may_end=True)
+        with pytest.raises(
+            Ended, match=r"(?s)wrong has ended with status 1.*ZeroDivision"
+        ):
+            wait_for(lambda: False, processes, seconds=20, what="sign")
+    with Processes(tmp_path) as processes:
         with pytest.raises(Ended, match="there is no sign after 0 s"):
             wait_for(lambda: False, processes, seconds=0, what="sign")
 

@@ -1,0 +1,247 @@
+"""What a stream is doing, told from the files that its processes write.
+
+join      data.examples/00000000/manifest.json, ...   records read, by counter
+trainer   data.run/metrics.jsonl                      a line for each window
+          data.run/checkpoints/<step>/state.json
+publisher data.models/<version>/                      and decisions.jsonl
+server    its status, over HTTP
+"""
+
+import itertools
+import json
+import statistics
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from configs.errors import RequestError
+from configs.job import Job
+from configs.manifest import read_manifest
+from configs.stream_sets import stream_sets
+from serving.client import Client
+
+__all__ = ["PARTS", "Watch", "delays", "mean_of", "median_delays"]
+
+_RECENT = 5
+"""Windows whose log loss the live line averages."""
+_PACE_SECONDS = 15.0
+"""The rate is that of so long; the join works in batches."""
+
+PARTS = (
+    "event to example (label windows and join)",
+    "example to learned window",
+    "learned window to checkpoint",
+    "checkpoint to version (gate, export, proof)",
+    "version to served (load, warm-up)",
+)
+"""What happens between an event and its effect in the served model, in order."""
+
+
+@dataclass
+class Watch:
+    """What was seen so far; `look` looks again.
+
+    Attributes:
+        job: whose files are read.
+        client: of the server.
+        records: that the join has read, all logs together.
+        counters: of the join, summed over its batches.
+        windows: lines of the trainer, in order.
+        checkpoints: by step, when each was complete, seconds since the epoch.
+        versions: by version, when it was complete.
+        steps: by version, the step that it was exported from.
+        served: by version, when it was first seen to answer.
+        decisions: of the publisher.
+    """
+
+    job: Job
+    client: Client
+    records: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    windows: list[dict[str, Any]] = field(default_factory=list)
+    checkpoints: dict[int, float] = field(default_factory=dict)
+    versions: dict[int, float] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
+    served: dict[int, float] = field(default_factory=dict)
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    _sets: set[int] = field(default_factory=set)
+    _pace: deque[tuple[float, int]] = field(default_factory=deque)
+    _offset: int = 0
+
+    def look(self) -> None:
+        """Reads what is new."""
+        self._look_at_sets()
+        self._look_at_windows()
+        run, models = Path(self.job.data.run), Path(self.job.data.models)
+        for state in run.glob("checkpoints/*/state.json"):
+            if state.parent.name.isdecimal():
+                self.checkpoints.setdefault(int(state.parent.name), _written(state))
+        for model in models.glob("*/saved_model.pb"):
+            if model.parent.name.isdecimal():
+                self.versions.setdefault(int(model.parent.name), _written(model))
+        self.decisions = _lines(models / "decisions.jsonl")
+        served = _document(run / "published" / "served.json")
+        if served:
+            self.steps[int(served["version"])] = int(served["step"])
+        self._look_at_server()
+        self._pace.append((time.monotonic(), self.records))
+        while self._pace[-1][0] - self._pace[0][0] > _PACE_SECONDS:
+            self._pace.popleft()
+
+    @property
+    def rate(self) -> float:
+        """Records that the join reads a second, over the last ones."""
+        (first, before), (last, after) = self._pace[0], self._pace[-1]
+        return (after - before) / (last - first) if last > first else 0.0
+
+    @property
+    def version(self) -> int | None:
+        """The version that answered last."""
+        return max(self.served, key=lambda v: self.served[v], default=None)
+
+    def line(self) -> str:
+        """Returns the line that lives."""
+        parts = [f"{self.records:,} events, {self.rate:,.0f}/s"]
+        if self.windows:
+            last, recent = self.windows[-1], self.windows[-_RECENT:]
+            age = time.time() - last["last_time"] / 1_000
+            parts.append(f"lag {last['lag_rows']:,} rows, {age:.0f} s")
+            loss = _shown(mean_of(recent, "log_loss"))
+            best = _shown(mean_of(recent, "log_loss", "truth"))
+            parts.append(f"log loss {loss}, best reachable {best}")
+        else:
+            parts.append("nothing learned yet")
+        parts.append(f"version {self.version} is served")
+        return " | ".join(parts)
+
+    def _look_at_sets(self) -> None:
+        for number, folder in stream_sets(self.job.data.examples).items():
+            if number in self._sets:
+                continue
+            self._sets.add(number)
+            for name, count in read_manifest(folder).counters.items():
+                self.counters[name] = self.counters.get(name, 0) + count
+                if name.endswith(".read"):
+                    self.records += count
+
+    def _look_at_windows(self) -> None:
+        path = Path(self.job.data.run) / "metrics.jsonl"
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # it is being written
+                self._offset += len(line)
+                record = json.loads(line)
+                if record["kind"] == "window":
+                    self.windows.append(record)
+
+    def _look_at_server(self) -> None:
+        try:
+            found = self.client.status()["model_version_status"]
+        except RequestError:
+            return
+        answering = [int(v["version"]) for v in found if v["state"] == "AVAILABLE"]
+        for version in answering:
+            self.served.setdefault(version, time.time())
+
+
+def mean_of(
+    windows: Sequence[dict[str, Any]], metric: str, of: str = "model"
+) -> float | None:
+    """Returns a metric of the first task over windows, weighted by their rows.
+
+    Args:
+        windows: lines of the trainer.
+        metric: its name.
+        of: `model` for the model that learns, `truth` for the true probabilities,
+            `served` for the served version.
+    """
+    pairs = [
+        (window["rows"], value)
+        for window in windows
+        if (value := _metric(window, metric, of)) is not None
+    ]
+    rows = sum(pair[0] for pair in pairs)
+    return sum(n * value for n, value in pairs) / rows if rows else None
+
+
+def delays(watch: Watch) -> list[tuple[int, tuple[float, ...]]]:
+    """Returns for each window that is in a served version its rows, and the seconds of
+    each of PARTS: from the middle of its events to the first answer of the first
+    version that has learned from it."""
+    found = []
+    for window in watch.windows:
+        middle = (window["first_time"] + window["last_time"]) / 2_000
+        learned = window["last_time"] / 1_000 + window["freshness_s"]
+        versions = [
+            v
+            for v, step in watch.steps.items()
+            if step >= window["step"]
+            and step in watch.checkpoints
+            and v in watch.versions
+            and v in watch.served
+        ]
+        if not versions or window["arrival_s"] is None:
+            continue
+        version = min(versions, key=lambda v: watch.served[v])
+        moments = [
+            middle,
+            learned - window["arrival_s"],
+            learned,
+            watch.checkpoints[watch.steps[version]],
+            watch.versions[version],
+            watch.served[version],
+        ]
+        spans = tuple(b - a for a, b in itertools.pairwise(moments))
+        found.append((window["rows"], spans))
+    return found
+
+
+def median_delays(watch: Watch) -> dict[str, float] | None:
+    """Returns the median over windows of the whole delay and of each part, seconds."""
+    found = [spans for _, spans in delays(watch)]
+    if not found:
+        return None
+    whole = {"event to served model": statistics.median(map(sum, found))}
+    parts = zip(PARTS, zip(*found, strict=True), strict=True)
+    return whole | {name: statistics.median(values) for name, values in parts}
+
+
+def _metric(window: dict[str, Any], metric: str, of: str) -> float | None:
+    tasks = window["tasks"]
+    if of == "served":
+        tasks = (window["served"] or {"tasks": {}})["tasks"]
+    figures: dict[str, Any] = next(iter(tasks.values()), {})
+    if of == "truth":
+        figures = figures.get("truth") or {}
+    value: float | None = figures.get(metric)
+    return value
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
+def _shown(value: float | None) -> str:
+    return "?" if value is None else f"{value:.4f}"
