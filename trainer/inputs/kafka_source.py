@@ -175,7 +175,7 @@ class KafkaSource:
         if not full and not closed:
             return None, holder
         values, taken = merged_order(self._buffers, counts, self._windows.rows)
-        return self._window(values, taken, {}), None
+        return self._window(values, taken), None
 
     def _cut_at(self, end: dict[int, int]) -> tuple[StreamWindow | None, int | None]:
         """The same for a window that was read before, up to these offsets."""
@@ -184,8 +184,8 @@ class KafkaSource:
                 self._add(partition, None)
                 self._assign()
             buffer = self._buffers[partition]
-            if buffer.position > offset:
-                raise WindowGone(f"{self._topic} {partition}: gone before {offset}")
+            if self._counters["expired"]:
+                raise WindowGone(f"{self._topic}: rows before {end} are gone")
             if buffer.read < offset:
                 if buffer.dry:
                     raise DataError(
@@ -196,12 +196,21 @@ class KafkaSource:
         counts = {p: self._buffers[p].below(offset) for p, offset in end.items()}
         values, taken = merged_order(self._buffers, counts, sys.maxsize)
         if not values:
-            raise WindowGone(f"{self._topic}: no row is left before {end}")
-        return self._window(values, taken, end), None
+            raise DataError(
+                f"{self._topic} has no row between {self._position} and {end} any more:"
+                " the topic was compacted or made anew"
+            )
+        # The very position, without partitions that were not known then.
+        position = {self._topic: {str(p): offset for p, offset in sorted(end.items())}}
+        return self._window(values, taken, position), None
 
     def _window(
-        self, values: list[bytes], taken: dict[int, int], end: dict[int, int]
+        self,
+        values: list[bytes],
+        taken: dict[int, int],
+        position: StreamPosition | None = None,
     ) -> StreamWindow:
+        end = offsets_of(position)[self._topic] if position else {}
         counters, self._counters = self._counters, Counter()
         for partition, buffer in self._buffers.items():
             passed = buffer.take(taken.get(partition, 0), end.get(partition))
@@ -212,7 +221,7 @@ class KafkaSource:
         self._first = time.monotonic() if waiting else None
         start = self._position
         offsets = {str(p): b.position for p, b in sorted(self._buffers.items())}
-        self._position = {self._topic: offsets}
+        self._position = position or {self._topic: offsets}
         return StreamWindow(
             serialized=tf.constant(values, tf.string),
             start=start,
