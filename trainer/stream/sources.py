@@ -20,4 +20,9 @@ def source_of(job: Job, run: Path, *, until_end: bool) -> StreamSource:
     Raises:
         PairstreamError: if the source cannot be had here.
     """
-    return FolderSource(job, until_end=until_end)
+    if job.stream is None or job.stream.examples_topic is None:
+        return FolderSource(job, until_end=until_end)
+    # Its library is only there where Kafka is used.
+    from trainer.inputs.kafka_engines import kafka_source
+
+    return kafka_source(job, run, until_end=until_end)

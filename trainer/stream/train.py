@@ -29,7 +29,7 @@ from trainer.stream.state import StreamState
 from trainer.stream.window_journal import WindowJournal
 from trainer.train import Result, check_memory_here, follow_rate
 
-__all__ = ["train_on_stream"]
+__all__ = ["learn", "train_on_stream"]
 
 WINDOWS_FILE = "windows.jsonl"
 
@@ -86,6 +86,29 @@ def _train(
     )
     run.checkpoints.sweep()
     state = _restored(job, run, assembly)
+    state = learn(job, run, assembly, state, interruption, until_end=until_end)
+    return Result(run=run.folder, state=state, signal=interruption.signal)
+
+
+def learn(
+    job: Job,
+    run: Run,
+    assembly: Assembly,
+    state: State,
+    interruption: Interruption,
+    *,
+    until_end: bool,
+) -> State:
+    """Learns from `state` on; returns the state that the last checkpoint holds.
+
+    Args:
+        job: the job.
+        run: its run.
+        assembly: model, optimizers and step, restored to `state`.
+        state: to go on from.
+        interruption: watched between windows.
+        until_end: end when all that is there is learned.
+    """
     stream = state.stream or StreamState()
     ends = WindowJournal(run.folder / WINDOWS_FILE)
     again = ends.after(stream.window, stream.position)
@@ -93,7 +116,7 @@ def _train(
     with source_of(job, run.folder, until_end=until_end) as source:
         source.open(stream.position)
         run.replace_job(job)
-        ends.keep(again)
+        ends.keep([*ends.before(stream.window), *again])
         if not run.checkpoints.steps():
             # Statistics and rates are of what was there now: a crash must not ask for
             # them again.
@@ -123,8 +146,7 @@ def _train(
                 progress=progress,
                 interruption=interruption,
             )
-            state = loop.run()
-    return Result(run=run.folder, state=state, signal=interruption.signal)
+            return loop.run()
 
 
 def _assembled(job: Job, beginning: Beginning) -> Assembly:

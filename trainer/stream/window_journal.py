@@ -64,6 +64,10 @@ class WindowJournal:
                 window, position = window + 1, end.position
         return found
 
+    def before(self, window: int) -> list[WindowEnd]:
+        """Returns the ends of earlier windows, which older checkpoints go on with."""
+        return [end for end in self._read() if end.window < window]
+
     def append(self, end: WindowEnd) -> None:
         """Writes an end, and returns when the disk has it. Ends from that number on,
         of windows that cannot be read again, are forgotten."""
@@ -84,7 +88,9 @@ class WindowJournal:
 
     def forget_before(self, window: int) -> None:
         """Removes the ends of windows that no checkpoint would read again."""
+        last = self._last
         self.keep([end for end in self._read() if end.window >= window])
+        self._last = last
 
     def _read(self) -> list[WindowEnd]:
         if not self._path.exists():
