@@ -11,6 +11,8 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import tensorflow as tf
 
@@ -135,8 +137,11 @@ class ExampleFiles:
     @property
     def element_spec(self) -> tuple[dict[str, tf.TensorSpec], ...]:
         """The type of what `batches` yields."""
-        _, *parts = self._dataset([], Position()).element_spec
-        return tuple(parts)
+        _, *parts = self._parse.structured_outputs
+        return tuple(
+            {key: tf.TensorSpec(t.shape, t.dtype) for key, t in part.items()}
+            for part in parts
+        )
 
     def batches(self, position: Position | None = None) -> Iterator[tuple[Batch, ...]]:
         """Yields the batches of an epoch from `position` on.
@@ -182,17 +187,27 @@ class ExampleFiles:
                 *where, epoch=position.epoch, shuffle=self._shuffle
             )
         batches = serialized.map(
-            self._parse, num_parallel_calls=_PARSED_AT_ONCE, deterministic=True
+            tf.autograph.experimental.do_not_convert(self._parse),
+            num_parallel_calls=_PARSED_AT_ONCE,
+            deterministic=True,
         )
         options = tf.data.Options()
         options.autotune.enabled = False
         options.deterministic = True
         return batches.prefetch(_PREFETCHED).with_options(options)
 
-    def _parse(self, serialized: tf.Tensor) -> tuple[tf.Tensor | Batch, ...]:
-        """Returns the rows of the whole batch, then the own parts."""
-        parts = parse_parts(serialized, self.layout, self._shares, self._own)
-        return tf.size(serialized), *parts
+    @cached_property
+    def _parse(self) -> Any:
+        """A function from serialized [B] to the rows of the whole batch and the own
+        parts. It is traced once, however often the files are opened."""
+
+        def parse(serialized: tf.Tensor) -> tuple[tf.Tensor | Batch, ...]:
+            parts = parse_parts(serialized, self.layout, self._shares, self._own)
+            return tf.size(serialized), *parts
+
+        signature = [tf.TensorSpec([None], tf.string)]
+        traced = tf.function(parse, input_signature=signature, autograph=False)
+        return traced.get_concrete_function()
 
     def _wrong_count(self, shards: list[Shard], row: int) -> DataError:
         damage = explain_damage(self.folder, shards, self.layout, None)
