@@ -17,7 +17,15 @@ from configs.publishing import write_text_atomically
 from configs.section import Section
 from serving.versions import complete_versions
 
-__all__ = ["CHOICE_FILE", "Choice", "candidates", "read_choice", "write_choice"]
+__all__ = [
+    "CHOICE_FILE",
+    "Choice",
+    "candidates",
+    "previous_version",
+    "read_choice",
+    "version_to_serve",
+    "write_choice",
+]
 
 CHOICE_FILE = "serving.json"
 
@@ -73,3 +81,17 @@ def candidates(models: str | Path, choice: Choice) -> dict[int, Path]:
     else:
         chosen = sorted(complete.keys() - set(choice.withdrawn), reverse=True)
     return {number: complete[number] for number in chosen}
+
+
+def version_to_serve(models: str | Path, choice: Choice) -> int | None:
+    """Returns the number of the version that servers are to serve, None if none is."""
+    return next(iter(candidates(models, choice)), None)
+
+
+def previous_version(models: str | Path, choice: Choice) -> int | None:
+    """Returns the version to go back to: the next lower one that was not withdrawn."""
+    served = version_to_serve(models, choice)
+    if served is None:
+        return None
+    unpinned = candidates(models, choice.model_copy(update={"version": None}))
+    return max((number for number in unpinned if number < served), default=None)

@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_export(commands)
+    _add_publish(commands)
     _add_serve(commands)
     _add_predict(commands)
     _add_describe(commands)
@@ -79,6 +80,72 @@ def _export(options: argparse.Namespace) -> None:
         f"{exported.folder}: {variables['export']} of the training model's"
         f" {variables['training']} variables; {proof}"
     )
+
+
+def _add_publish(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    parser = commands.add_parser(
+        "publish",
+        help="publish a run's newest checkpoint if it passes the gate; --watch: always",
+    )
+    add_job_arguments(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--once", action="store_true", help="the newest (default)")
+    what.add_argument(
+        "--watch", action="store_true", help="whenever one is due, until told to stop"
+    )
+    what.add_argument(
+        "--rollback",
+        action="store_true",
+        help="withdraw the served version and pin the one before it",
+    )
+    what.add_argument(
+        "--pin", type=_positive, metavar="N", help="serve version N and publish none"
+    )
+    what.add_argument("--unpin", action="store_true", help="serve the newest again")
+    what.add_argument("--log", action="store_true", help="print what was decided")
+    parser.add_argument(
+        "--checkpoint",
+        default="last",
+        metavar="WHICH",
+        help="with --once: last (default), best, or a step",
+    )
+    parser.add_argument(
+        "--uncompared",
+        action="store_true",
+        help="with --once: although it cannot be compared with the served version",
+    )
+    parser.add_argument("--reason", default="", help="why, for the log")
+    parser.add_argument(
+        "--poll-seconds",
+        type=_seconds,
+        default=2.0,
+        metavar="S",
+        help="with --watch: between looks for a checkpoint (default: 2)",
+    )
+    parser.set_defaults(run=_publish)
+
+
+def _publish(options: argparse.Namespace) -> int | None:
+    from serving import publish
+
+    job = job_from(options)
+    if options.watch:
+        publish.watch(job, poll_seconds=options.poll_seconds)
+    elif options.rollback:
+        publish.roll_back(job, options.reason)
+    elif options.pin is not None:
+        publish.pin_version(job, options.pin, options.reason)
+    elif options.unpin:
+        publish.unpin(job, options.reason)
+    elif options.log:
+        publish.show_log(job)
+    else:
+        return publish.publish_once(
+            job, which=options.checkpoint, compare=not options.uncompared
+        )
+    return None
 
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

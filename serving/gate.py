@@ -23,7 +23,7 @@ _ERRORS = 2.0
 """Standard errors that are put down to chance: one time in twenty it does more."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Verdict:
     """What is to become of a checkpoint.
 

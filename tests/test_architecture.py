@@ -192,7 +192,7 @@ COMMANDS = {
         "convert",
     ],
     "trainer": ["train", "stream", "evaluate", "models"],
-    "serving": ["export", "serve", "predict"],
+    "serving": ["export", "publish", "serve", "predict"],
 }
 
 
