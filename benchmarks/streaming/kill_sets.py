@@ -37,8 +37,8 @@ labels: {click: {column: click}}
 preprocessing: {split: {by: hash, validation: 0.0, test: 0.0}}
 model:
   embedding_dim: 8
-  backbone: {name: dcn_v2, cross_layers: 2, hidden: [64, 32], dropout: 0.2}
-  tasks: {click: {losses: [{name: combined_pair}]}}
+  backbone: {name: dnn, hidden: [32], dropout: 0.2}
+  tasks: {click: {losses: [{name: bce}]}}
 training:
   batch_size: 32
   deterministic: true

@@ -176,11 +176,14 @@ def _kill_and_go_on(
     start = 3.0
     while sum(moments.values()) < kills:
         life = _live(file, run, folder / "killed.log")
-        began, before = time.monotonic(), _noted(run)
+        began, progress = time.monotonic(), _Progress(run)
         if random.random() < _EARLY:
-            time.sleep(random.random() * start)
+            ends = began + random.random() * start
+            while time.monotonic() < ends:
+                progress.look()
+                time.sleep(0.005)
         else:
-            while _noted(run) == before and not life.ended:
+            while not progress.look() and not life.ended:
                 if time.monotonic() - began > _LIMIT_SECONDS:
                     raise RuntimeError(f"no window: {life.log.read_text()[-3000:]}")
                 time.sleep(0.005)
@@ -189,26 +192,37 @@ def _kill_and_go_on(
         if not life.kill():
             life.wait()
             break  # the stream is learned to its end
-        moments[_moment(run, before)] += 1
+        moments[_moment(run, begun=progress.look())] += 1
         disturb(random)
     _live(file, run, folder / "killed.log").wait()
     return moments
 
 
-def _noted(run: Path) -> tuple[int, int]:
-    """Returns what changes when a window is noted."""
-    try:
-        found = (run / "windows.jsonl").stat()
-    except FileNotFoundError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
+class _Progress:
+    """Sees whether a life has learned two windows: when it starts it writes its metrics
+    anew without what is to be learned again, and then they grow. Behind the first
+    window it spends a second on making a TensorBoard file, always at the same place."""
+
+    def __init__(self, run: Path) -> None:
+        self._file = run / "metrics.jsonl"
+        self._last = sys.maxsize
+        self._grown = 0
+
+    def look(self) -> bool:
+        try:
+            size = self._file.stat().st_size
+        except FileNotFoundError:
+            size = 0
+        self._grown += size > self._last
+        self._last = size
+        return self._grown >= 2
 
 
-def _moment(run: Path, before: tuple[int, int]) -> str:
+def _moment(run: Path, *, begun: bool) -> str:
     """Names what a killed life was doing, by what it left behind."""
     if any((run / "checkpoints").glob(".*.partial-*")):
         return "writing a checkpoint"
-    if _noted(run) == before:
+    if not begun:
         return "starting"
     noted = _last(run / "windows.jsonl")
     learned = _last(run / "metrics.jsonl")
