@@ -5,16 +5,18 @@ that is gone is an event that the caller decides about.
 """
 
 import time
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from configs.errors import DataError, TrainingError
 from configs.kafka import Kafka, consumer_options
 
-__all__ = ["Arrived", "Record", "TopicReader"]
+__all__ = ["Arrived", "Block", "TopicReader"]
 
 _SILENCE = 5.0
 """Seconds without anything after which the brokers are asked whether they are there."""
@@ -35,13 +37,37 @@ _REFUSED = (
 )
 
 
-class Record(NamedTuple):
-    """A message: where it lies, its timestamp in milliseconds, and its value."""
+@dataclass(eq=False)
+class Block:
+    """Messages of one partition, in order.
 
-    partition: int
-    offset: int
-    time: int
-    value: bytes | None
+    Attributes:
+        offsets: of the messages.
+        times: their timestamps in milliseconds.
+        values: their values, if they have any.
+    """
+
+    offsets: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+
+    def between(self, start: int, stop: int) -> "Block":
+        """Returns the messages whose offsets lie in [start, stop)."""
+        first, last = (bisect_left(self.offsets, at) for at in (start, stop))
+        if (first, last) == (0, len(self.offsets)):
+            return self
+        return Block(
+            self.offsets[first:last], self.times[first:last], self.values[first:last]
+        )
+
+    def without(self, places: Collection[int]) -> "Block":
+        """Returns the messages but for those at some places."""
+        kept = [place for place in range(len(self.offsets)) if place not in places]
+        return Block(
+            [self.offsets[place] for place in kept],
+            [self.times[place] for place in kept],
+            [self.values[place] for place in kept],
+        )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -49,12 +75,12 @@ class Arrived:
     """What one look brought.
 
     Attributes:
-        records: messages, in order inside each partition.
+        blocks: messages, by partition.
         dry: partitions that have nothing more, with the offset behind all.
         gone: partitions whose next offset the brokers no longer have.
     """
 
-    records: list[Record] = field(default_factory=list)
+    blocks: dict[int, Block] = field(default_factory=lambda: defaultdict(Block))
     dry: dict[int, int] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
 
@@ -172,14 +198,10 @@ class TopicReader:
         for message in cast("list[Any]", self._consumer.consume(count, timeout=wait)):
             error = message.error()
             if error is None:
-                arrived.records.append(
-                    Record(
-                        message.partition(),
-                        message.offset(),
-                        message.timestamp()[1],
-                        message.value(),
-                    )
-                )
+                block = arrived.blocks[message.partition()]
+                block.offsets.append(message.offset())
+                block.times.append(message.timestamp()[1])
+                block.values.append(message.value())
             elif error.code() == KafkaError._PARTITION_EOF:
                 arrived.dry[message.partition()] = message.offset()
             elif error.code() in _GONE:
@@ -187,7 +209,7 @@ class TopicReader:
             else:
                 self._on_error(error)
         self._check_refused()
-        if arrived.records or arrived.dry or arrived.gone:
+        if arrived.blocks or arrived.dry or arrived.gone:
             self._heard = time.monotonic()
         else:
             self._ask()

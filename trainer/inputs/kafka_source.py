@@ -10,9 +10,10 @@ been without them.
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 import tensorflow as tf
 from confluent_kafka import KafkaException
@@ -20,9 +21,9 @@ from confluent_kafka import KafkaException
 from configs.errors import DataError
 from configs.kafka import offsets_of
 from trainer.inputs.dead_messages import DeadMessage, DeadMessages
-from trainer.inputs.kafka_reader import Arrived, Record, TopicReader
+from trainer.inputs.kafka_reader import Block, TopicReader
 from trainer.inputs.partition_merge import Buffer, merged_order, ready_rows
-from trainer.inputs.screening import Screen
+from trainer.inputs.screening import Problem, Screen
 from trainer.inputs.stream_source import (
     SourceStatus,
     StreamPosition,
@@ -254,41 +255,43 @@ class KafkaSource:
         arrived = self._reader.read(_READ_AT_ONCE, wait)
         if arrived.gone:
             self._expire(arrived.gone)
-        new = [record for record in arrived.records if self._is_new(record)]
-        problems = self._screen.problems([record.value for record in new])
-        dead: list[DeadMessage] = []
-        for place, record in enumerate(new):
-            buffer = self._buffers[record.partition]
-            if place in problems:
-                reason, detail = problems[place]
-                buffer.dead.append((record.offset, reason))
-                dead.append(_dead_message(self._topic, record, reason, detail))
-            else:
-                buffer.append(record.offset, record.time, record.value or b"")
-            buffer.read = record.offset + 1
+        new: dict[int, Block] = {}
+        for partition, block in arrived.blocks.items():
+            buffer = self._buffers[partition]
+            stop = buffer.stop if self._windows.until_end else sys.maxsize
+            new[partition] = block.between(buffer.read, stop)
+            buffer.read = max(buffer.read, min(stop, block.offsets[-1] + 1))
             buffer.dry = False
-        self._dead.put(dead)
-        self._dead.check_share(len(new))
-        self._note_ends(arrived)
-        if self._first is None and any(len(b) for b in self._buffers.values()):
-            self._first = time.monotonic()
-
-    def _is_new(self, record: Record) -> bool:
-        buffer = self._buffers[record.partition]
-        return buffer.read <= record.offset and (
-            record.offset < buffer.stop or not self._windows.until_end
-        )
-
-    def _note_ends(self, arrived: Arrived) -> None:
+        self._take_in(new)
         for partition, offset in arrived.dry.items():
             buffer = self._buffers[partition]
             if offset >= buffer.read:
                 buffer.read, buffer.dry = offset, True
-        if self._windows.until_end:
-            for record in arrived.records:
-                buffer = self._buffers[record.partition]
-                if record.offset >= buffer.stop:
-                    buffer.read = max(buffer.read, buffer.stop)
+        if self._first is None and any(len(b) for b in self._buffers.values()):
+            self._first = time.monotonic()
+
+    def _take_in(self, new: dict[int, Block]) -> None:
+        """Puts examples into the buffers, and all else aside."""
+        values = [value for block in new.values() for value in block.values]
+        problems = self._screen.problems(values)
+        dead: list[DeadMessage] = []
+        first = 0
+        for partition, block in new.items():
+            size = len(block.values)
+            found = {
+                p - first: why for p, why in problems.items() if 0 <= p - first < size
+            }
+            first += size
+            dead += _dead_messages(self._topic, partition, block, found)
+            buffer = self._buffers[partition]
+            buffer.dead += [
+                (block.offsets[p], why[0]) for p, why in sorted(found.items())
+            ]
+            if found:
+                block = block.without(found)
+            buffer.extend(block.offsets, block.times, cast("list[bytes]", block.values))
+        self._dead.put(dead)
+        self._dead.check_share(len(values))
 
     def _hold_back(self, holder: int | None) -> None:
         """Bounds what is in memory: a partition that is far ahead of the one that the
@@ -373,13 +376,18 @@ class KafkaSource:
             self._assign()
 
 
-def _dead_message(topic: str, record: Record, reason: str, detail: str) -> DeadMessage:
-    return DeadMessage(
-        topic=topic,
-        partition=record.partition,
-        offset=record.offset,
-        reason=reason,
-        detail=detail,
-        time=record.time,
-        value=record.value,
-    )
+def _dead_messages(
+    topic: str, partition: int, block: Block, problems: Mapping[int, Problem]
+) -> list[DeadMessage]:
+    return [
+        DeadMessage(
+            topic=topic,
+            partition=partition,
+            offset=block.offsets[place],
+            reason=reason,
+            detail=detail,
+            time=block.times[place],
+            value=block.values[place],
+        )
+        for place, (reason, detail) in sorted(problems.items())
+    ]

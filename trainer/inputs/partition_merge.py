@@ -59,11 +59,13 @@ class Buffer:
             self._keys = np.maximum.accumulate(times) if len(times) else times
         return self._keys
 
-    def append(self, offset: int, time: int, value: bytes) -> None:
-        """Adds a message behind the others."""
-        self.offsets.append(offset)
-        self.values.append(value)
-        self._times.append(time)
+    def extend(
+        self, offsets: Sequence[int], times: Sequence[int], values: Sequence[bytes]
+    ) -> None:
+        """Adds messages behind the others."""
+        self.offsets += offsets
+        self.values += values
+        self._times += times
         self._keys = None
 
     def below(self, offset: int) -> int:

@@ -82,7 +82,10 @@ class Screen:
         if not places:
             return
         try:
-            codes = self._codes(tf.constant([values[p] for p in places], tf.string))
+            chosen = values
+            if len(places) < len(values):
+                chosen = [values[place] for place in places]
+            codes = self._codes(tf.constant(chosen, tf.string))
         except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
             if len(places) == 1:
                 found[places[0]] = ("unreadable", plain_message(error))

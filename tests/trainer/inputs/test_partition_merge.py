@@ -16,7 +16,7 @@ def filled(times: dict[int, list[int]], counts: dict[int, int], dry: bool = True
     for partition, stamps in times.items():
         buffer = buffers[partition] = Buffer(position=0, read=0)
         for offset, time in enumerate(stamps[: counts[partition]]):
-            buffer.append(2 * offset, time, b"%d %d" % (partition, offset))
+            buffer.extend([2 * offset], [time], [b"%d %d" % (partition, offset)])
             buffer.read = 2 * offset + 1
         buffer.dry = dry and counts[partition] == len(stamps)
     return buffers
@@ -76,7 +76,8 @@ def test_windows_are_the_same_whatever_was_read_ahead(times, rows):
                 if place == len(stamps):
                     buffer.dry = True
                 else:
-                    buffer.append(place, stamps[place], b"%d %d" % (partition, place))
+                    value = b"%d %d" % (partition, place)
+                    buffer.extend([place], [stamps[place]], [value])
                     buffer.read = counts[partition] = place + 1
 
     assert windows(0) == windows(1) == windows(9)
@@ -85,7 +86,7 @@ def test_windows_are_the_same_whatever_was_read_ahead(times, rows):
 def test_positions_pass_what_was_put_aside_and_stop_at_the_next_message():
     buffer = Buffer(position=3, read=3)
     for offset, time in ((3, 5), (7, 4), (8, 9)):
-        buffer.append(offset, time, b"x")
+        buffer.extend([offset], [time], [b"x"])
     buffer.dead = [(4, "unreadable"), (6, "empty"), (9, "empty")]
     buffer.read = 10
     assert buffer.keys.tolist() == [5, 5, 9]

@@ -1,0 +1,216 @@
+"""Messages a second from a real broker to parsed batches and to trained steps, against
+the same examples from files; what the broker uses is counted apart.
+
+    python -m benchmarks.streaming.kafka_throughput SET JOB [--rows 500000]
+
+SET is an example set of JOB (the demo's, say); its training rows are repeated until
+there are enough. Rates are rows a second by the clock, and rows a CPU second of the
+reading process alone.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from configs import load_job
+from configs.job import Job
+from configs.kafka import Kafka, consumer_options, producer_options
+from configs.layout import layout_of
+from configs.manifest import read_manifest
+from configs.preprocess import DeadLetters
+from scripts.kafka import Broker, make_topic
+from trainer.inputs.dead_messages import DeadMessages
+from trainer.inputs.files import ExampleFiles
+from trainer.inputs.kafka_reader import TopicReader
+from trainer.inputs.kafka_source import KafkaSource, Windows
+from trainer.inputs.parts import parse_parts
+from trainer.inputs.screening import Screen
+
+TOPIC = "examples"
+PARTITIONS = 4
+JAVA = ("-Xmx1g", "-XX:+UseSerialGC")
+
+
+def main() -> None:
+    """Fills a topic, reads it in several ways, and prints a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("set", type=Path)
+    parser.add_argument("job", type=Path)
+    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--window", type=int, default=16_384)
+    parser.add_argument("--batch", type=int, default=4096)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    job = load_job(options.job, [f"data.examples={options.set}"])
+    with tempfile.TemporaryDirectory() as folder:
+        with Broker(Path(folder, "broker"), JAVA) as broker:
+            results = measure(job, broker, Path(folder), options)
+    for name, values in results.items():
+        print(f"{name:28} {values}")
+    if options.output:
+        options.output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def measure(
+    job: Job, broker: Broker, folder: Path, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Returns the rates of each way to read."""
+    values = serialized(options.set, options.rows)
+    make_topic(broker.servers, TOPIC, PARTITIONS)
+    kafka = Kafka(servers=broker.servers)
+    before = broker.cpu_seconds()
+    fill(kafka, values)
+    results: dict[str, Any] = {
+        "rows": len(values),
+        "bytes_per_row": sum(map(len, values)) / len(values),
+        "broker_writing": rate(len(values), broker.cpu_seconds() - before),
+    }
+    parse = parser_of(job)
+    ways: dict[str, Callable[[], Iterator[tf.Tensor | list[bytes]]]] = {
+        "consumed": lambda: consumed(kafka),
+        "windows": lambda: windows(kafka, job, folder, options.window),
+        "windows, parsed": lambda: parsed(
+            windows(kafka, job, folder, options.window), parse, options.batch
+        ),
+    }
+    for name, way in ways.items():
+        results[name] = timed(way, len(values), options.repeats, broker)
+    results["files, parsed"] = timed(
+        lambda: from_files(job, options.batch), None, options.repeats, None
+    )
+    return results
+
+
+def serialized(folder: Path, rows: int) -> list[bytes]:
+    """Returns so many serialized examples of the training split."""
+    shards = read_manifest(folder).splits["train"].shards
+    paths = [str(folder / shard.path) for shard in shards]
+    zipped = "GZIP" if paths[0].endswith(".gz") else ""
+    records = tf.data.TFRecordDataset(paths, zipped)
+    return list(records.repeat().take(rows).as_numpy_iterator())
+
+
+def fill(kafka: Kafka, values: list[bytes]) -> None:
+    """Writes the values, their times counting up, to the partitions in turn."""
+    producer = Producer(
+        producer_options(kafka, None)
+        | {"linger.ms": "20", "queue.buffering.max.messages": "200000"}
+    )
+    for number, value in enumerate(values):
+        while True:
+            try:
+                producer.produce(
+                    TOPIC, value, partition=number % PARTITIONS, timestamp=number + 1
+                )
+                break
+            except BufferError:
+                producer.poll(0.1)
+    producer.flush(60)
+
+
+def consumed(kafka: Kafka) -> Iterator[list[bytes]]:
+    """What the client library gives, and nothing more."""
+    consumer = Consumer(consumer_options(kafka, "rate"))
+    consumer.assign([TopicPartition(TOPIC, p, 0) for p in range(PARTITIONS)])
+    ended = 0
+    while ended < PARTITIONS:
+        messages = consumer.consume(4096, timeout=0.1)
+        ended += sum(message.error() is not None for message in messages)
+        yield [message.value() for message in messages if message.error() is None]
+    consumer.close()
+
+
+def windows(kafka: Kafka, job: Job, folder: Path, rows: int) -> Iterator[tf.Tensor]:
+    """The windows of the exact engine: screened and merged."""
+    reader = TopicReader(kafka, TOPIC, group="rate", away=60)
+    source = KafkaSource(
+        reader,
+        TOPIC,
+        Windows(rows=rows, wait=60, until_end=True),
+        Screen(layout_of(job)),
+        DeadMessages(folder / "dead.jsonl", DeadLetters()),
+    )
+    with source:
+        source.open({})
+        while (window := source.next_window(60)) is not None:
+            yield window.serialized
+
+
+def parser_of(job: Job) -> Callable[[tf.Tensor], Any]:
+    """Returns the compiled parser of batches."""
+    layout = layout_of(job)
+    return tf.function(
+        lambda x: parse_parts(x, layout, 1),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+        autograph=False,
+    )
+
+
+def parsed(
+    made: Iterator[tf.Tensor], parse: Callable[[tf.Tensor], Any], batch: int
+) -> Iterator[tf.Tensor]:
+    """Parses windows in batches, as training does."""
+    for rows in made:
+        for start in range(0, int(rows.shape[0]), batch):
+            part = rows[start : start + batch]
+            parse(part)
+            yield part
+
+
+def from_files(job: Job, batch: int) -> Iterator[tf.Tensor]:
+    """The batches of the set's own files, parsed, in the order of the manifest."""
+    files = ExampleFiles(job.data.examples, "train", job, batch_size=batch)
+    for (part,) in files.batches():
+        yield part["labels"]
+
+
+def timed(
+    way: Callable[[], Iterator[Any]],
+    rows: int | None,
+    repeats: int,
+    broker: Broker | None,
+) -> dict[str, Any]:
+    """Runs a way several times, once more before to warm up."""
+    clock, own, brokers = [], [], []
+    for _ in range(repeats + 1):
+        cpu, wall = _cpu(), time.monotonic()
+        before = broker.cpu_seconds() if broker else 0.0
+        read = sum(len(part) for part in way())
+        if rows is not None and read != rows:
+            raise RuntimeError(f"{read} rows came, {rows} were written")
+        clock.append(read / (time.monotonic() - wall))
+        own.append(read / (_cpu() - cpu))
+        if broker:
+            brokers.append((broker.cpu_seconds() - before) / read * 1e6)
+    found = {
+        "rows_per_second": round(statistics.median(clock[1:])),
+        "of": [round(min(clock[1:])), round(max(clock[1:]))],
+        "rows_per_own_cpu_second": round(statistics.median(own[1:])),
+    }
+    if brokers:
+        found["broker_cpu_us_per_row"] = round(statistics.median(brokers[1:]), 2)
+    return found
+
+
+def rate(rows: int, seconds: float) -> dict[str, float]:
+    """Returns processor time for each row."""
+    return {"broker_cpu_us_per_row": round(seconds / rows * 1e6, 2)}
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    main()
