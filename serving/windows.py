@@ -67,7 +67,7 @@ class Window:
 
     Attributes:
         kind: of the line.
-        step: at which it was written: the model had made so many.
+        step: that the model had made when it scored the rows.
         rows: of the window.
         tasks: figures by served output.
         served: the same of the served version; None if there was none.
@@ -83,7 +83,7 @@ class Window:
 def read_windows(
     metrics_file: str | Path, *, until_step: int, at_most: int
 ) -> list[Window]:
-    """Reads the last windows up to a step, in order.
+    """Reads the last windows that were scored at a step or before it, in order.
 
     Lines that are cut, of other kinds, or of another form are passed over: the file is
     written while it is read. Of one that is long its end is read.
@@ -153,7 +153,7 @@ def _window(line: bytes) -> Window | None:
         served = found.get("served")
         return Window(
             kind=kind,
-            step=int(found["step"]),
+            step=int(found.get("scored_step", found["step"])),
             rows=int(found.get("rows") or max(f.rows for f in tasks.values())),
             tasks=tasks,
             served=ServedWindow(

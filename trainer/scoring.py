@@ -20,7 +20,7 @@ from trainer.metrics.likelihood import Likelihood
 from trainer.metrics.task import TaskMetrics
 from trainer.shares import own_share
 
-__all__ = ["Scorer", "Scores", "score_split"]
+__all__ = ["Scorer", "Scores", "difference_errors", "score_split"]
 
 COMPARED = ("auc", "gauc", "log_loss", "normalized_entropy")
 """Metrics in which the model's distance to the truth is given."""
@@ -149,6 +149,31 @@ class Scores:
             known = chosen & ~np.isnan(true_logits)
             _update(self._truths[p.name], true_logits, column, weights, users, known)
 
+    def difference_errors(
+        self,
+        logits: Mapping[str, NDArray[np.float32]],
+        others: Mapping[str, NDArray[np.float32]],
+        columns: Mapping[str, NDArray[Any]],
+    ) -> dict[str, float | None]:
+        """Returns the standard errors of the difference of two models' log losses on
+        the same rows, by served output; None without rows."""
+        labels = columns[LABELS]
+        weights = _weights(
+            labels, columns[NEGATIVE_KEEP_RATE], self._job, sampled=self._sampled
+        )
+        errors: dict[str, float | None] = {}
+        for p in self._predictions:
+            y = labels[:, p.label].astype(np.float64)
+            chosen = (
+                np.ones(len(y), bool) if p.given is None else labels[:, p.given] > 0.5
+            )
+            z, other = (x[p.name].astype(np.float64) for x in (logits, others))
+            differences = (
+                np.logaddexp(0.0, z) - np.logaddexp(0.0, other) - y * (z - other)
+            )
+            errors[p.name] = _standard_error(differences[chosen], weights[chosen])
+        return errors
+
     def likelihoods(self) -> dict[str, Likelihood]:
         """Returns the sums behind log loss and calibration, by served output."""
         return {name: metrics.likelihood for name, metrics in self._models.items()}
@@ -158,6 +183,47 @@ class Scores:
         same of the true probabilities, and `distance`, model minus truth, both None
         with `truth_reason` where the truth is not known of all rows."""
         return {n: _result(m, self._truths[n]) for n, m in self._models.items()}
+
+
+def difference_errors(
+    job: Job,
+    logits: Mapping[str, NDArray[np.float32]],
+    others: Mapping[str, NDArray[np.float32]],
+    columns: Mapping[str, NDArray[Any]],
+    *,
+    sampled: bool,
+) -> dict[str, float | None]:
+    """Returns how sure the difference of two models' log losses on the same rows is.
+
+    Models that are alike err on the same rows, so the difference is known far better
+    than either log loss.
+
+    Args:
+        job: the job.
+        logits: of one model, [B] by task.
+        others: of the other.
+        columns: of the rows, as a `Scorer` returns them.
+        sampled: whether negatives may have been dropped.
+
+    Returns:
+        By served output the standard error of the weighted mean of the rows'
+        differences, in nats; None without rows, or if a loss is not finite.
+    """
+    labels = columns[LABELS]
+    weights = _weights(labels, columns[NEGATIVE_KEEP_RATE], job, sampled=sampled)
+    errors: dict[str, float | None] = {}
+    for p in _predictions(job):
+        y = labels[:, p.label].astype(np.float64)
+        z, other = (each[p.name].astype(np.float64) for each in (logits, others))
+        with np.errstate(invalid="ignore"):  # infinite logits give no error below
+            gaps = np.logaddexp(0.0, z) - np.logaddexp(0.0, other) - y * (z - other)
+        w = weights if p.given is None else weights * (labels[:, p.given] > 0.5)
+        gaps, w = gaps[w > 0], w[w > 0]
+        errors[p.name] = None
+        if len(w) and np.isfinite(gaps).all():
+            apart = w * (gaps - np.average(gaps, weights=w))
+            errors[p.name] = float(np.sqrt(np.dot(apart, apart)) / w.sum())
+    return errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +305,17 @@ def _weights(
     rates = keep_rates.astype(np.float64)
     positive = labels[:, list(job.labels).index(job.sampled_label)] > 0.5
     return np.where(positive, 1.0, 1.0 / rates)
+
+
+def _standard_error(
+    values: NDArray[np.float64], weights: NDArray[np.float64]
+) -> float | None:
+    """Returns the standard error of a weighted mean; None without weight."""
+    total = float(weights.sum())
+    if not total:
+        return None
+    deviations = weights * (values - np.dot(weights, values) / total)
+    return math.sqrt(float(np.dot(deviations, deviations))) / total
 
 
 def _joined(parts: Sequence[tf.Tensor]) -> NDArray[Any]:

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.errors import CheckpointError
 from configs.job import Job
 from configs.layout import CATEGORICAL, EVENT_KIND, EventKind, layout_of
 from trainer.inputs.examples import Batch
 from trainer.metrics.likelihood import Likelihood
-from trainer.scoring import Scorer, Scores
+from trainer.scoring import Scorer, Scores, difference_errors
 from trainer.stream.served import ServedModel
 from trainer.stream.state import Sums
 
@@ -68,13 +69,32 @@ class WindowScores:
         served = self._served.current()
         if served is not None:
             which, scorer = served
-            found = self._scores(*_scored(scorer, batches)).result()
             values["served"] = {
                 "version": which.version,
                 "step": which.step,
-                "tasks": found,
+                "tasks": self._beside(_scored(scorer, batches)[0], logits, columns),
             }
         return values, scores.likelihoods()
+
+    def _beside(self, served: Rows, logits: Rows, columns: Rows) -> dict[str, Any]:
+        """Returns the figures of the served model, and how sure its distance to the
+        model that learns is; none if it predicts NaN, which is no fault of the other.
+        """
+        try:
+            tasks = self._scores(served, columns).result()
+        except CheckpointError:
+            return {}
+        errors = difference_errors(
+            self._job,
+            logits,
+            served,
+            columns,
+            sampled=self._job.preprocessing.sampling.active,
+        )
+        return {
+            name: {**tasks[name], "log_loss_difference_error": error}
+            for name, error in errors.items()
+        }
 
     def _scores(self, logits: Rows, columns: Rows) -> Scores:
         sampled = self._job.preprocessing.sampling.active

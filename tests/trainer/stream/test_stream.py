@@ -162,7 +162,10 @@ def test_the_served_version_is_scored_beside(made, monkeypatch):
     assert third["served"]["tasks"]["click"]["log_loss"] == pytest.approx(
         third["tasks"]["click"]["log_loss"]
     )
+    assert third["served"]["tasks"]["click"]["log_loss_difference_error"] < 1e-6
     assert fourth["served"]["tasks"] != fourth["tasks"]
+    error = fourth["served"]["tasks"]["click"]["log_loss_difference_error"]
+    assert 0 < error < fourth["tasks"]["click"]["log_loss"]
     own = [{**line, "served": None} for line in untimed(job)]
     assert own == lines  # that it is scored changes nothing
 
