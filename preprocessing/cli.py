@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     from preprocessing.datasets.cli import add_commands
     from preprocessing.planning.cli import add_plan
     from preprocessing.replay.cli import add_replay
+    from preprocessing.stream.cli import add_stream
 
     parser = argparse.ArgumentParser(
         prog="python -m preprocessing",
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
+    add_stream(commands)
     _add_check(commands)
     _add_check_histories(commands)
     add_plan(commands)

@@ -49,7 +49,7 @@ def deduplicate_events(
     """Removes duplicates from a bucket of events, and buckets the rest by `key`, or as
     behaviours by their users if they answer nothing."""
     own = label in plan.job.data.behaviours
-    log = behaviour_log_name(label) if own else event_log_name(label)
+    log = _log_of(plan, label)
     events = read_bucket(sorted(paths), bucket)
     if events is None:
         return []
@@ -147,7 +147,8 @@ def carry_events(
         left = (state_of(events) & done) != 0
         rows = events.append_column(FINGERPRINT, pa.array(ids)).filter(pa.array(left))
         if rows.num_rows:
-            day.settled.leave(label, part, rows, buckets[left], plan.buckets)
+            log = _log_of(plan, label)
+            day.settled.leave(log, part, rows, buckets[left], plan.buckets)
         events, buckets = events.filter(pa.array(~left)), buckets[~left]
     if events.num_rows:
         path = day.folder(f"events/{label}") / f"{part}.arrow"
@@ -199,13 +200,19 @@ def keep_orphans(
     return {name: len(records) for name, records in letters.items()}
 
 
+def _log_of(plan: Plan, label: str) -> str:
+    """Returns the name of the log of a label, or of one of `data.behaviours`."""
+    own = label in plan.job.data.behaviours
+    return behaviour_log_name(label) if own else event_log_name(label)
+
+
 def _settled_events(
     plan: Plan, label: str, bucket: int, ids: pa.ChunkedArray
 ) -> Iterator[pa.Table]:
     """Yields the events of `ids` that a stream was done with, if there are any."""
     if plan.day is not None and plan.day.settled is not None:
         wanted = fingerprints_of(one_array(ids), distinct=True)
-        found = plan.day.settled.find(label, bucket, wanted)
+        found = plan.day.settled.find(_log_of(plan, label), bucket, wanted)
         if found is not None:
             found = with_state(found, state_of(found) | np.int8(STORED))
             yield found.drop_columns([FINGERPRINT])

@@ -68,6 +68,7 @@ def find_files(
     day: date | None = None,
     *,
     may_be_empty: bool = False,
+    may_be_absent: bool = False,
 ) -> list[LogFile]:
     """Returns the files that a section of the job file names, sorted by path.
 
@@ -77,6 +78,7 @@ def find_files(
         place: where the section stands in the job file, for messages.
         day: fills `{day}` in the path; any day does if there is none.
         may_be_empty: whether there need not be a file with a byte in it.
+        may_be_absent: whether there need not be any file.
 
     Raises:
         DataError: if there is no such file, none holds a byte, or the format cannot be
@@ -84,7 +86,7 @@ def find_files(
     """
     path = path_of_day(files.path, day)
     found = sorted(p for p in glob.glob(path, recursive=True) if os.path.isfile(p))
-    if not found:
+    if not found and not may_be_absent:
         raise DataError(
             f"{place}.path: no file matches {path!r} (looked in {os.getcwd()}):"
             " check the path; relative paths start from the working directory"

@@ -26,7 +26,7 @@ from preprocessing.reading import stream_errors
 from preprocessing.reasons import reason_code
 from preprocessing.row_numbers import columns_read
 
-__all__ = ["Inspected", "inspect_file"]
+__all__ = ["Inspected", "first_times", "inspect_file"]
 
 _PEEK_BYTES = 4 << 20
 _PEEK_RECORDS = 1_000
@@ -48,29 +48,57 @@ def inspect_file(file: LogFile, fields: Sequence[Field]) -> Inspected:
     if file.format == "parquet":
         return _inspect_parquet(file, fields)
     lines = _first_lines(file)
+    columns: tuple[str, ...] = ()
     if file.format == "jsonl":
-        columns: tuple[str, ...] = ()
         _check_keys(file, fields, lines)
-        content = b"".join(lines[:_PEEK_RECORDS])
-
-        def read(field: Field) -> pa.Table:
-            return read_json_lines(content, [field])
-
     else:
-        columns, body = _header(file, lines)
+        columns, _ = _header(file, lines)
         _check_present(file, fields, columns)
-        content = b"".join(body[:_PEEK_RECORDS])
-        quoted = file.format == "csv" and b'"' in content
-        block = Block(number=0, file=file, columns=columns, quoted=quoted)
-
-        def read(field: Field) -> pa.Table:
-            return read_csv_bytes(content, block, [field])
-
+    content, read = _text_reader(file, lines)
     if content.strip() and not (file.format == "csv" and quoted_break(content)):
         _check_types(file, fields, read)
     size = file.bytes * (1 if file.compression == "none" else _COMPRESSION_FACTOR)
     mean = sum(map(len, lines)) / max(len(lines), 1)
     return columns, int(size / max(mean, 1.0))
+
+
+def first_times(file: LogFile, time: Field) -> list[int]:
+    """Returns the times of the first records of a file, ms, without damaged ones.
+
+    Raises:
+        DataError: if there is no such column, or the file cannot be read.
+    """
+    if file.format == "parquet":
+        with parquet_file(file.path) as parquet:
+            _check_present(file, [time], parquet.schema_arrow.names)
+            batches = parquet.iter_batches(_PEEK_RECORDS, columns=[time.column])
+            batch = next(batches, None)
+        if batch is None:
+            return []
+        sample = pa.Table.from_batches([batch])
+        table = normalize(sample, [time], from_text=False, record_of=lambda row: "")
+    else:
+        lines = _first_lines(file)
+        if file.format != "jsonl":
+            _check_present(file, [time], _header(file, lines)[0])
+        table = _text_reader(file, lines)[1](time)
+    good = column_array(table, REASON).to_numpy() == 0
+    times: list[int] = column_array(table, time.name).to_numpy()[good].tolist()
+    return times
+
+
+def _text_reader(
+    file: LogFile, lines: list[bytes]
+) -> tuple[bytes, Callable[[Field], pa.Table]]:
+    """Returns the first records of a text file, and what reads a field of them."""
+    if file.format == "jsonl":
+        content = b"".join(lines[:_PEEK_RECORDS])
+        return content, lambda field: read_json_lines(content, [field])
+    columns, body = _header(file, lines)
+    content = b"".join(body[:_PEEK_RECORDS])
+    quoted = file.format == "csv" and b'"' in content
+    block = Block(number=0, file=file, columns=columns, quoted=quoted)
+    return content, lambda field: read_csv_bytes(content, block, [field])
 
 
 def quoted_break(content: bytes) -> bool:

@@ -30,8 +30,7 @@ class Settled:
     """The segments of a stream.
 
     Attributes:
-        segments: paths, by kind: `impressions`, or the label of an event log (or the
-            name of a behaviour log).
+        segments: paths, by kind, which is the name of a log (`events.click`).
         leaves: folder for what is done with in this micro-batch.
     """
 
