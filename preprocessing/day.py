@@ -18,6 +18,7 @@ from preprocessing.settled import Settled
 __all__ = [
     "BEHAVED",
     "DECIDED",
+    "SEEN",
     "STATE",
     "STORED",
     "TOLD",
@@ -39,9 +40,13 @@ STORED = 4
 """In a stream: it lies in a segment (`preprocessing.settled`), and is not to be carried
 again."""
 
+SEEN = 8
+"""In a stream whose labels come late: its first row has left."""
+
 TOLD = "told"
 """Column of narrow impressions in a stream, int64: the labels that the row's example
-says are 1, label n as 1 << n. 0 until it has left."""
+(where labels come late, its last one) says are 1, label n as 1 << n. 0 until it has
+left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,7 @@ class Day:
             impression leaves as soon as its labels are decided.
         newest: in a stream, the latest time that each file's partition held before, by
             path.
+        before: in a stream, the watermark of the micro-batch before; None at first.
     """
 
     name: str
@@ -70,6 +76,7 @@ class Day:
     carries: str
     settled: Settled | None = None
     newest: Mapping[str, int] = field(default_factory=dict)
+    before: int | None = None
 
     def folder(self, name: str) -> Path:
         """Returns a folder of this day's carry-over, made where absent."""

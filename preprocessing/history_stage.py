@@ -26,6 +26,7 @@ from preprocessing.fingerprinting import fingerprints_of
 from preprocessing.golden import raw_records, raw_values
 from preprocessing.histories import Slices, in_order, needed_later, recent
 from preprocessing.join_stage import LABELED
+from preprocessing.late_labels import LATE_COLUMNS
 from preprocessing.plan import Plan, column_array
 from preprocessing.scratch import BucketFile, read_bucket, write_buckets
 
@@ -33,6 +34,9 @@ __all__ = ["HISTORIES", "build_histories"]
 
 HISTORIES = ":histories"
 """Kind of the bucket files of histories, by home; impressions are `LABELED`."""
+
+_ANSWERED = ("file", "row", "labels", *LATE_COLUMNS)
+"""Columns of impressions that go on, as far as they are there."""
 
 
 def build_histories(
@@ -220,7 +224,8 @@ def _write(
     # Questions are by home: a number counts from the first one of the same home.
     first = np.searchsorted(homes, np.arange(plan.buckets))
     own = column_array(rows, "home").to_numpy().astype(np.int64)
-    answered = rows.select(["file", "row", "labels"]).append_column(
+    names = [name for name in _ANSWERED if name in rows.column_names]
+    answered = rows.select(names).append_column(
         "question", pa.array(question - first[own])
     )
     files = []

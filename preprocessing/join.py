@@ -17,10 +17,12 @@ import pyarrow.compute as pc
 from configs.durations import duration_ms
 from configs.job import Job
 from preprocessing.day import DECIDED, STATE, state_of
+from preprocessing.observations import NEVER, Known, Observations, observations
 
 __all__ = [
     "ANSWERED",
     "Joined",
+    "Late",
     "first_events",
     "first_impressions",
     "join_labels",
@@ -30,7 +32,22 @@ __all__ = [
 ANSWERED = "answered"
 """Column of resolved events in a daily run: the key that they had."""
 
-_NEVER = np.iinfo(np.int64).max
+_NEVER = NEVER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Late:
+    """What a stream whose labels come late knows of its impressions.
+
+    Attributes:
+        observe: from an impression to its first row, ms.
+        before: watermark of the micro-batch before, None at first.
+        seen: whose first rows have left, [N].
+    """
+
+    observe: int
+    before: int | None
+    seen: npt.NDArray[np.bool_]
 
 
 @dataclass(kw_only=True)
@@ -43,10 +60,13 @@ class Joined:
         orphans: events without impression, by label.
         counters: by the name after the log's (`joined`, `outside_window`, ...), by
             label.
+        observed: the rows that leave, where labels come late; `labels` then are those
+            that are known so far.
     """
 
     labels: npt.NDArray[np.int8]
     withheld: npt.NDArray[np.bool_]
+    observed: Observations | None = None
     orphans: dict[str, pa.Table] = field(default_factory=dict)
     counters: dict[str, Counter[str]] = field(default_factory=dict)
 
@@ -129,6 +149,7 @@ def join_labels(
     last_time: int,
     decided: npt.NDArray[np.bool_] | None = None,
     told: npt.NDArray[np.bool_] | None = None,
+    late: Late | None = None,
 ) -> Joined:
     """Labels the impressions of a bucket.
 
@@ -143,6 +164,7 @@ def join_labels(
             [N].
         told: in a stream, which labels of these were 1, [N, labels]. There an
             impression waits no longer than for the last label that is open.
+        late: of a stream whose labels come late.
     """
     first: dict[str, npt.NDArray[np.int64]] = {}
     answers: dict[str, _Answers] = {}
@@ -166,12 +188,20 @@ def join_labels(
         if told is None
         else _undecided(job, times, given, first, last_time)
     )
-    labels = np.stack([first[name] < _NEVER for name in job.labels], axis=1)
-    result = Joined(labels=labels.astype(np.int8), withheld=withheld)
+    turned = np.stack([first[name] for name in job.labels], axis=1)
+    result = Joined(labels=(turned < _NEVER).astype(np.int8), withheld=withheld)
+    if late is not None and told is not None and decided is not None:
+        known = Known(times=times, turned=turned, seen=late.seen | decided, told=told)
+        observed = observations(job, known, late.observe, late.before, last_time)
+        result.observed = observed
+        result.withheld = withheld = ~(observed.done | decided)
+        result.labels = observed.told.astype(np.int8)
     for name, found in answers.items():
         if found.orphans.num_rows:
             result.orphans[name] = found.orphans
-        account = _Account(job, name, decided, told, withheld, last_time)
+        account = _Account(
+            job, name, decided, told, withheld, last_time, result.observed
+        )
         result.counters[name] = account.of(found, first)
     return result
 
@@ -271,6 +301,7 @@ class _Account:
         told: in a stream, which of their labels were 1.
         withheld: which impressions go on.
         last_time: what is later is left to the next day.
+        observed: where labels come late.
     """
 
     job: Job
@@ -279,6 +310,7 @@ class _Account:
     told: npt.NDArray[np.bool_] | None
     withheld: npt.NDArray[np.bool_]
     last_time: int
+    observed: Observations | None = None
 
     def of(
         self, events: _Answers, first: dict[str, npt.NDArray[np.int64]]
@@ -328,5 +360,10 @@ class _Account:
         late: npt.NDArray[np.bool_] = self.decided[rows]
         if self.told is None:
             return late
-        late = late & ~self.told[rows, list(self.job.labels).index(self.label)]
-        return late if follows is None else late & follows
+        column = list(self.job.labels).index(self.label)
+        late = late & ~self.told[rows, column]
+        if follows is not None:
+            late &= follows
+        if self.observed is not None:
+            late |= self.observed.too_late[rows, column]
+        return late

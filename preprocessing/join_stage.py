@@ -13,14 +13,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from configs.durations import duration_ms
 from configs.histories import behaviour_sources
 from preprocessing.behaviours import answering_behaviours
 from preprocessing.carry_stage import carry_joined, ready_to_behave, with_settled
-from preprocessing.day import DECIDED, TOLD, state_of
+from preprocessing.day import DECIDED, SEEN, TOLD, state_of
 from preprocessing.event_stage import keep_orphans, write_behaviours
 from preprocessing.fields import IMPRESSIONS, USER, event_log_name, label_field
 from preprocessing.golden import golden_candidates
-from preprocessing.join import Joined, first_impressions, join_labels
+from preprocessing.join import Joined, Late, first_impressions, join_labels
+from preprocessing.late_labels import LATE_COLUMNS, leaving, with_told
 from preprocessing.plan import Plan, bucket_of, column_array
 from preprocessing.scratch import BucketFile, read_bucket, write_buckets
 from preprocessing.splitting import NO_SPLIT, SPLITS, survives_sampling
@@ -63,6 +65,8 @@ def join_bucket(
         dead = keep_orphans(plan, joined.orphans, f"join-{bucket:08}", counters)
         files = _write_kept(plan, bucket, rows, joined, counters)
         files += _write_answering(plan, bucket, rows, tables)
+        if joined.observed is not None:
+            rows = with_told(rows, joined.observed)
         if plan.day is not None:
             place = f"{bucket:08}"
             files += carry_joined(plan, plan.day, place, rows, tables, joined, counters)
@@ -101,6 +105,7 @@ def _joined(
         last_time,
         None if plan.day is None else (state_of(rows) & DECIDED) != 0,
         _told(plan, rows),
+        _late(plan, rows),
     )
     for label, found in joined.counters.items():
         for name, count in found.items():
@@ -117,12 +122,35 @@ def _told(plan: Plan, rows: pa.Table) -> npt.NDArray[np.bool_] | None:
     return told
 
 
+def _late(plan: Plan, rows: pa.Table) -> Late | None:
+    """Returns what is known of impressions in a stream whose labels come late."""
+    join = None if plan.job.stream is None else plan.job.stream.join
+    if TOLD not in rows.column_names or join is None or join.observe is None:
+        return None
+    return Late(
+        observe=duration_ms(join.observe),
+        before=None if plan.day is None else plan.day.before,
+        seen=(state_of(rows) & SEEN) != 0,
+    )
+
+
 def _write_kept(
     plan: Plan, bucket: int, rows: pa.Table, joined: Joined, counters: Counter[str]
 ) -> list[BucketFile]:
-    kept = _choose(plan, rows, joined, counters)
+    names = ["file", "row", "home", "labels"]
+    if joined.observed is not None:
+        rows = leaving(plan, rows, joined.observed, counters)
+        names += LATE_COLUMNS
+    else:
+        kept = _choose(plan, rows, joined, counters)
+        labels = pa.FixedSizeListArray.from_arrays(
+            pa.array(joined.labels.reshape(-1)), joined.labels.shape[1]
+        )
+        rows = rows.append_column("labels", labels).filter(pa.array(kept))
+    if rows.num_rows == 0:
+        return []
     asking = bool(behaviour_sources(plan.job))
-    names = ["file", "row", "home", *((USER, "time") if asking else ())]
+    names += (USER, "time") if asking else ()
     columns = {name: rows[name] for name in names}
     if asking:
         columns["golden"] = pa.array(
@@ -132,15 +160,7 @@ def _write_kept(
                 column_array(rows, "split").to_numpy(),
             )
         )
-    table = pa.table(columns).append_column(
-        "labels",
-        pa.FixedSizeListArray.from_arrays(
-            pa.array(joined.labels.reshape(-1)), joined.labels.shape[1]
-        ),
-    )
-    table = table.filter(pa.array(kept))
-    if table.num_rows == 0:
-        return []
+    table = pa.table(columns)
     kind = ASKING if asking else LABELED
     if asking:
         buckets = bucket_of(column_array(table, USER).to_numpy(), plan.buckets)

@@ -141,7 +141,9 @@ def _effective(
     told = np.where(known.told, np.minimum(turned, previous), NEVER)
     too_late = behind & (_closed(job, known.times, told) <= previous)
     moved = np.where(behind, previous + 1, turned)
-    return _in_order(job, np.where(too_late, NEVER, moved)), too_late
+    effective = _in_order(job, np.where(too_late, NEVER, moved))
+    # What comes after a label that stays closed comes too late as well.
+    return effective, (turned < NEVER) & (effective == NEVER)
 
 
 def _in_order(job: Job, turned: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.layout import (
+    ELAPSED,
     EVENT_KIND,
     EVENT_TIME,
     IDS,
+    LABEL_KINDS,
     LABELS,
     NEGATIVE_KEEP_RATE,
     EventKind,
@@ -84,9 +86,13 @@ def _kept_rows(
         return None
     whole = take_rows(rows, bucket, kept)
     labels = matrix_of(kept["labels"]).astype(np.float32)
-    kind = np.full(kept.num_rows, EventKind.FIRST, np.int64)
+    kind = pa.array(np.full(kept.num_rows, EventKind.FIRST, np.int64))
     if histories:
         whole = _with_histories(whole, labeled, histories, bucket)
+    if EVENT_KIND in kept.column_names:
+        kind = kept[EVENT_KIND]
+        for name in (LABEL_KINDS, ELAPSED):
+            whole = whole.append_column(name, kept[name])
     return (
         whole.append_column(
             LABELS,
@@ -94,7 +100,7 @@ def _kept_rows(
                 pa.array(labels.reshape(-1)), labels.shape[1]
             ),
         )
-        .append_column(EVENT_KIND, pa.array(kind))
+        .append_column(EVENT_KIND, kind)
         .append_column(NEGATIVE_KEEP_RATE, whole["rate"])
     )
 
@@ -134,6 +140,8 @@ def _ordered(plan: Plan, table: pa.Table) -> pa.Table:
         for part in (salted(ids[name], "order"), ids[name])
     ]
     keys.append(salted(ids["event"], "order"))
+    if ELAPSED in table.column_names:
+        keys.append(column_array(table, ELAPSED).to_numpy())
     order = np.lexsort(keys[::-1])
     return table.take(pa.array(order)).combine_chunks()
 

@@ -41,6 +41,8 @@ def rows_of(
     rows: list[Row] = []
     for now in range(time, end + 1):
         turned, closed = set(), set()
+        arrived = {n: [e for e in found if e <= now] for n, found in events.items()}
+        counts = first_counting(labels, time, given, arrived)
         for name, label in labels.items():
             if on[name] or over[name]:
                 continue
@@ -48,11 +50,7 @@ def rows_of(
                 over[name] = True
                 closed.add(name)
             elif label.after is None or on[label.after]:
-                if label.window is None:
-                    happens = given[name] == 1
-                else:
-                    happens = now in events[name] and now - time <= label.window
-                if happens:
+                if counts[name] is not None:
                     on[name] = True
                     turned.add(name)
                 elif now - time >= (label.window or 0):
@@ -85,7 +83,8 @@ def first_counting(
     given: Mapping[str, int],
     events: Mapping[str, Sequence[int]],
 ) -> dict[str, int | None]:
-    """Returns when each label turns, by its events alone; None for never."""
+    """Returns the time of what makes each label 1; None for never. What the impression
+    log holds has the time of the impression, even if it comes after a later event."""
     found: dict[str, int | None] = {}
     for name, label in labels.items():
         after = None if label.after is None else found[label.after]
