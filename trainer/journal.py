@@ -29,14 +29,30 @@ class Journal:
         self._writer = tf.summary.create_file_writer(str(tensorboard))
 
     def write(
-        self, kind: str, *, step: int, epoch: int, values: Mapping[str, Any]
+        self,
+        kind: str,
+        *,
+        step: int,
+        epoch: int,
+        values: Mapping[str, Any],
+        plotted: Mapping[str, Any] | None = None,
     ) -> None:
-        """Writes one line; nested values are numbers, texts, mappings or None."""
+        """Writes one line.
+
+        Args:
+            kind: of the line.
+            step: steps made.
+            epoch: epochs completed.
+            values: numbers, texts, mappings of such, or None.
+            plotted: what of them TensorBoard shows; all numbers unless given.
+        """
         line = {"kind": kind, "step": step, "epoch": epoch, **values}
         with open(self._file, "a", encoding="utf-8") as file:
             file.write(json.dumps(finite(line), allow_nan=False) + "\n")
         with self._writer.as_default(step=step):
-            for name, value in _scalars(f"{kind}/", values):
+            for name, value in _scalars(
+                f"{kind}/", values if plotted is None else plotted
+            ):
                 tf.summary.scalar(name, value)
 
     def close(self) -> None:
@@ -51,7 +67,13 @@ class NoJournal(Journal):
         """Opens nothing."""
 
     def write(
-        self, kind: str, *, step: int, epoch: int, values: Mapping[str, Any]
+        self,
+        kind: str,
+        *,
+        step: int,
+        epoch: int,
+        values: Mapping[str, Any],
+        plotted: Mapping[str, Any] | None = None,
     ) -> None:
         """Writes nothing."""
 

@@ -57,15 +57,22 @@ _LIMIT_SECONDS = 300.0
 
 
 def prove(
-    folder: Path, *, source: str, kills: int, rows: int, seed: int = 1
+    folder: Path,
+    *,
+    kills: int,
+    rows: int,
+    servers: str | None = None,
+    topic: str = TOPIC,
+    seed: int = 1,
 ) -> dict[str, Any]:
     """Runs the proof under `folder`.
 
     Args:
         folder: empty.
-        source: `folder` or `kafka`.
         kills: how often the trainer is killed.
         rows: of the stream.
+        servers: brokers of Kafka; the stream is a folder unless given.
+        topic: with `PARTITIONS` partitions, empty.
         seed: of rows, moments and offsets.
 
     Returns:
@@ -75,27 +82,25 @@ def prove(
         RuntimeError: if a life ends by itself with an error.
     """
     examples = examples_of(rows, seed)
-    with contextlib.ExitStack() as stack:
-        overrides: list[str] = []
-        disturb: Callable[[np.random.Generator], None] = _nothing
-        if source == "kafka":
-            servers = stack.enter_context(_broker(folder))
-            _fill_topic(servers, examples)
-            overrides = [
-                f"stream.kafka={{servers: '{servers}'}}",
-                f"stream.examples_topic={TOPIC}",
-            ]
-            disturb = _offsets_disturber(servers, len(examples))
-        file = write_job(folder, *overrides)
-        sets = write_sets(load_job(file), examples, seed)
-        whole, killed = folder / "whole", folder / "killed"
-        began = time.monotonic()
-        _live(file, whole, folder / "whole.log").wait()
-        alone = time.monotonic() - began
-        moments = _kill_and_go_on(file, killed, folder, kills, seed, disturb)
-        found = _compare(file, whole, killed, rows)
+    overrides: list[str] = []
+    disturb: Callable[[np.random.Generator], None] = _nothing
+    if servers is not None:
+        _fill_topic(servers, topic, examples)
+        overrides = [
+            f"stream.kafka={{servers: '{servers}'}}",
+            f"stream.examples_topic={topic}",
+        ]
+        disturb = _offsets_disturber(servers, topic, len(examples))
+    file = write_job(folder, *overrides)
+    sets = write_sets(load_job(file), examples, seed)
+    whole, killed = folder / "whole", folder / "killed"
+    began = time.monotonic()
+    _Life(file, whole, folder / "whole.log").wait()
+    alone = time.monotonic() - began
+    moments = _kill_and_go_on(file, killed, folder, kills, seed, disturb)
+    found = _compare(file, whole, killed, rows)
     return {
-        "source": source,
+        "source": "folder" if servers is None else "kafka",
         "rows": rows,
         "sets": sets,
         "windows": len(_windows(whole)),
@@ -145,10 +150,6 @@ class _Life:
             )
 
 
-def _live(file: Path, run: Path, log: Path) -> _Life:
-    return _Life(file, run, log)
-
-
 def _main(arguments: list[str], log: str) -> None:
     with open(log, "a", encoding="utf-8", buffering=1) as file:
         os.dup2(file.fileno(), 1)
@@ -175,7 +176,7 @@ def _kill_and_go_on(
     moments: Counter[str] = Counter()
     start = 3.0
     while sum(moments.values()) < kills:
-        life = _live(file, run, folder / "killed.log")
+        life = _Life(file, run, folder / "killed.log")
         began, progress = time.monotonic(), _Progress(run)
         if random.random() < _EARLY:
             ends = began + random.random() * start
@@ -194,7 +195,7 @@ def _kill_and_go_on(
             break  # the stream is learned to its end
         moments[_moment(run, begun=progress.look())] += 1
         disturb(random)
-    _live(file, run, folder / "killed.log").wait()
+    _Life(file, run, folder / "killed.log").wait()
     return moments
 
 
@@ -300,7 +301,7 @@ def _broker(folder: Path) -> Iterator[str]:
         yield broker.servers
 
 
-def _fill_topic(servers: str, examples: list[tuple[int, bytes]]) -> None:
+def _fill_topic(servers: str, topic: str, examples: list[tuple[int, bytes]]) -> None:
     from confluent_kafka import Producer
 
     producer = Producer({"bootstrap.servers": servers, "acks": "all", "linger.ms": 5})
@@ -310,7 +311,7 @@ def _fill_topic(servers: str, examples: list[tuple[int, bytes]]) -> None:
         while True:
             try:
                 producer.produce(
-                    TOPIC, value=example, partition=partition, timestamp=stamp + 1
+                    topic, value=example, partition=partition, timestamp=stamp + 1
                 )
                 break
             except BufferError:
@@ -320,7 +321,7 @@ def _fill_topic(servers: str, examples: list[tuple[int, bytes]]) -> None:
 
 
 def _offsets_disturber(
-    servers: str, rows: int
+    servers: str, topic: str, rows: int
 ) -> Callable[[np.random.Generator], None]:
     from confluent_kafka import Consumer, TopicPartition
 
@@ -329,7 +330,7 @@ def _offsets_disturber(
         consumer = Consumer(options)
         try:
             offsets = [
-                TopicPartition(TOPIC, p, int(random.integers(0, rows // 8)))
+                TopicPartition(topic, p, int(random.integers(0, rows // 8)))
                 for p in range(PARTITIONS)
             ]
             consumer.commit(offsets=offsets, asynchronous=False)
@@ -353,13 +354,17 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="kills-"))
     folder.mkdir(parents=True, exist_ok=True)
-    report = prove(
-        folder,
-        source=arguments.source,
-        kills=arguments.kills,
-        rows=arguments.rows,
-        seed=arguments.seed,
-    )
+    with contextlib.ExitStack() as stack:
+        servers = None
+        if arguments.source == "kafka":
+            servers = stack.enter_context(_broker(folder))
+        report = prove(
+            folder,
+            kills=arguments.kills,
+            rows=arguments.rows,
+            servers=servers,
+            seed=arguments.seed,
+        )
     print(json.dumps(report, indent=1))
     if arguments.folder is None and report["equal"]:
         shutil.rmtree(folder)

@@ -8,6 +8,7 @@ a loop that starts from it does what the one that was killed would have done.
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from configs.job import Job
@@ -15,6 +16,7 @@ from trainer.assembly import Assembly
 from trainer.checkpoint import State
 from trainer.interruption import Interruption
 from trainer.journal import Journal
+from trainer.metrics.likelihood import Likelihood
 from trainer.run import Run
 from trainer.skipped_steps import SkippedSteps
 from trainer.step import train_on
@@ -26,6 +28,10 @@ from trainer.stream.state import StreamState
 from trainer.stream.window_journal import WindowJournal
 
 __all__ = ["StreamLoop"]
+
+_PLOTTED = ("losses", "lag_rows", "freshness_s", "rows_per_second", "skipped_steps")
+
+_CURVES = ("auc", "gauc", "log_loss", "calibration", "observed_rate")
 
 _WAIT_SECONDS = 0.2
 """A signal is obeyed so soon where no window is ready."""
@@ -110,29 +116,12 @@ class StreamLoop:
         before = self.state.step
         scores, sums = self._scores.of(window.batches)
         losses = self._train(window)
-        stream = self._stream
-        progressive = added(stream.progressive, sums)
-        counters = dict(stream.counters)
-        for reason, count in window.counters.items():
-            counters[reason] = counters.get(reason, 0) + count
-        times = [window.last_time] + ([stream.last_time] if stream.last_time else [])
-        self.state = self.state.model_copy(
-            update={
-                "step": before + len(window.batches),
-                "stream": StreamState(
-                    window=window.end.window + 1,
-                    rows=stream.rows + window.end.rows,
-                    position=window.end.position,
-                    last_time=max(times),
-                    progressive=progressive,
-                    metrics=scores["tasks"],
-                    counters=counters,
-                ),
-            }
-        )
-        self._skipped_steps.check(self.state.step)
+        stream = _behind(self._stream, window, scores["tasks"], sums)
+        step = before + len(window.batches)
+        self.state = self.state.model_copy(update={"step": step, "stream": stream})
+        self._skipped_steps.check(step)
         values = {
-            "step": self.state.step,
+            "step": step,
             "window": window.end.window,
             "scored_step": before,
             "rows": window.end.rows,
@@ -140,13 +129,17 @@ class StreamLoop:
             "last_time": window.last_time,
             "position": window.end.position,
             **scores,
-            "progressive": progressive_metrics(progressive),
+            "progressive": progressive_metrics(stream.progressive),
             "losses": losses,
-            "counters": counters,
+            "counters": stream.counters,
             **self._timing(window, time.monotonic() - began),
         }
         self._journal.write(
-            "window", step=self.state.step, epoch=self.state.epoch, values=values
+            "window",
+            step=step,
+            epoch=self.state.epoch,
+            values=values,
+            plotted=_plotted(values),
         )
         self._progress.learned(values)
 
@@ -182,3 +175,42 @@ class StreamLoop:
         oldest = checkpoints.state_of_oldest()
         if oldest.stream is not None:
             self._ends.forget_before(oldest.stream.window)
+
+
+def _behind(
+    stream: StreamState,
+    window: Window,
+    metrics: dict[str, Any],
+    sums: Mapping[str, Likelihood],
+) -> StreamState:
+    """Returns the state of the stream behind a window."""
+    counters = dict(stream.counters)
+    for reason, count in window.counters.items():
+        counters[reason] = counters.get(reason, 0) + count
+    last = window.last_time
+    return StreamState(
+        window=window.end.window + 1,
+        rows=stream.rows + window.end.rows,
+        position=window.end.position,
+        last_time=last if stream.last_time is None else max(last, stream.last_time),
+        progressive=added(stream.progressive, sums),
+        metrics=metrics,
+        counters=counters,
+    )
+
+
+def _plotted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what TensorBoard shows of a window: each curve costs time at each one."""
+    served = values["served"]
+    return {
+        "tasks": _curves(values["tasks"]),
+        "served": {} if served is None else _curves(served["tasks"]),
+        **{name: values[name] for name in _PLOTTED},
+    }
+
+
+def _curves(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        task: {name: metrics[name] for name in _CURVES if name in metrics}
+        for task, metrics in tasks.items()
+    }
