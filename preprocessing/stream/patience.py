@@ -104,7 +104,8 @@ class Patience:
                 answer = call()
             except error_type as failed:
                 error = failed.args[0]
-                if not is_passing(error):
+                given_up = error.fatal() or error.txn_requires_abort()
+                if given_up or not is_passing(error):
                     raise
                 self.reason = error.str()
                 self.waited(asked)

@@ -1,0 +1,299 @@
+"""The examples of a micro-batch reach their topic once, whatever happens."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from configs.errors import DataError
+from configs.job import Job
+from configs.manifest import ExampleSplit, Shard
+from preprocessing.stream.kafka_output import KafkaOutput, open_kafka_output
+from tests.preprocessing.making_jobs import small_job
+
+STEPS = ("sending", "offsets", "commit", "committed")
+ROWS = 40
+
+
+def job_into(root: Path, servers: str, topic: str, **join: object) -> Job:
+    """Returns the small job with a topic for its examples."""
+    stream = {
+        "kafka": {"servers": servers},
+        "join": {"state": str(root / "state"), **join},
+        "examples_topic": topic,
+    }
+    return small_job(root, f"name={topic}", f"stream={json.dumps(stream)}")
+
+
+class Rows(KafkaOutput):
+    """Sends made-up rows in place of the examples in shards, which take TensorFlow."""
+
+    def _rows(self, shards) -> Iterator[tuple[int, int, bytes]]:
+        (folder,) = {int(Path(shard).parent.name) for shard in shards} or {None}
+        if folder is not None:
+            yield from rows_of(folder)
+
+
+def rows_of(batch: int) -> Iterator[tuple[int, int, bytes]]:
+    for number in range(ROWS):
+        event = batch * 1_000 + number
+        yield event, event + 7, f"{batch}:{number}".encode()
+
+
+def send(output: KafkaOutput, batch: int, *, rows: int = ROWS):
+    shards = [Shard(path="x.tfrecord", rows=rows, bytes=1, sha256="")] if rows else []
+    split = ExampleSplit(
+        rows=rows, positives={}, first_time=0, last_time=0, sampled=False, shards=shards
+    )
+    return output.send(batch, Path(str(batch)), {"train": split})
+
+
+def expected(batches, partitions: int) -> dict[int, list[bytes]]:
+    found: dict[int, list[bytes]] = {number: [] for number in range(partitions)}
+    for batch in batches:
+        for event, _, value in rows_of(batch):
+            found[event % partitions].append(value)
+    return found
+
+
+def test_jobs_without_a_topic_have_no_output(tmp_path):
+    assert open_kafka_output(small_job(tmp_path)) is None
+
+
+@pytest.mark.slow
+class TestBroker:
+    """Transactions are those of a real broker."""
+
+    def test_batches_follow_each_other(self, kafka_broker, topic_name, tmp_path):
+        kafka_broker.make_topic(topic_name, 3)
+        output = Rows(job_into(tmp_path, kafka_broker.servers, topic_name))
+        first = send(output, 0)
+        assert send(output, 0) == first  # made again: nothing is sent
+        empty = send(output, 1, rows=0)
+        assert empty == first
+        last = send(output, 2)
+        assert kafka_broker.read(topic_name) == expected([0, 2], 3)
+        # Where a micro-batch ends, the next one begins.
+        for number, values in expected([2], 3).items():
+            assert read_from(kafka_broker, topic_name, number, first) == values
+            assert read_from(kafka_broker, topic_name, number, last) == []
+
+    def test_messages_have_key_and_time(self, kafka_broker, topic_name, tmp_path):
+        kafka_broker.make_topic(topic_name, 3)
+        send(Rows(job_into(tmp_path, kafka_broker.servers, topic_name)), 5)
+        consumer = reader(kafka_broker.servers)
+        consumer.assign([TopicPartition(topic_name, n, 0) for n in range(3)])
+        messages = []
+        while len(messages) < ROWS:
+            found = consumer.consume(ROWS, timeout=1)
+            messages += [message for message in found if message.error() is None]
+        found = {
+            (int.from_bytes(m.key(), "big"), m.timestamp()[1], m.value())
+            for m in messages
+        }
+        assert found == set(rows_of(5))
+        consumer.close()
+
+    def test_a_join_killed_between_any_steps_sends_once(
+        self, kafka_broker, topic_name, tmp_path
+    ):
+        kafka_broker.make_topic(topic_name, 3)
+        for batch, step in enumerate(STEPS):
+            killed = attempt(tmp_path, kafka_broker.servers, topic_name, batch, step)
+            assert killed.returncode == -signal.SIGKILL, killed.stderr
+            output = Rows(job_into(tmp_path, kafka_broker.servers, topic_name))
+            positions = send(output, batch)
+            assert send(output, batch) == positions
+            done = expected(range(batch + 1), 3)
+            assert kafka_broker.read(topic_name) == done, step
+            for number in range(3):
+                end = read_from(kafka_broker, topic_name, number, positions)
+                assert end == [], step
+
+    def test_a_state_that_does_not_fit_the_topic_is_refused(
+        self, kafka_broker, topic_name, tmp_path
+    ):
+        kafka_broker.make_topic(topic_name, 1)
+        job = job_into(tmp_path, kafka_broker.servers, topic_name)
+        send(Rows(job), 4)
+        with pytest.raises(DataError, match="older than the topic"):
+            send(Rows(job), 3)
+        with pytest.raises(DataError, match="up to micro-batch 4, and this is 6"):
+            send(Rows(job), 6)
+        assert kafka_broker.read(topic_name) == expected([4], 1)
+
+    def test_a_forgetful_broker(self, kafka_broker, topic_name, tmp_path):
+        kafka_broker.make_topic(topic_name, 2)
+        job = job_into(tmp_path, kafka_broker.servers, topic_name)
+        noted = send(Rows(job), 0)
+        write_manifest(job, 0, noted)
+        forget(kafka_broker.servers, f"pairstream-join-{topic_name}")
+        # Nothing lies behind micro-batch 0, so 1 was not sent.
+        send(Rows(job), 1)
+        assert kafka_broker.read(topic_name) == expected([0, 1], 2)
+        forget(kafka_broker.servers, f"pairstream-join-{topic_name}")
+        with pytest.raises(DataError, match="has forgotten"):
+            send(Rows(job), 1)
+
+    def test_partitions_may_be_added(self, kafka_broker, topic_name, tmp_path):
+        kafka_broker.make_topic(topic_name, 2)
+        output = Rows(job_into(tmp_path, kafka_broker.servers, topic_name))
+        send(output, 0)
+        kafka_broker.grow(topic_name, 4)
+        positions = send(Rows(job_into(tmp_path, kafka_broker.servers, topic_name)), 1)
+        found = kafka_broker.read(topic_name)
+        both = [expected([0], 2), expected([1], 4)]
+        assert found == {n: both[0].get(n, []) + both[1][n] for n in range(4)}
+        assert set(positions[topic_name]) == {0, 1, 2, 3}
+
+    def test_a_second_writer_ends_the_first(self, kafka_broker, topic_name, tmp_path):
+        kafka_broker.make_topic(topic_name, 1)
+        job = job_into(tmp_path, kafka_broker.servers, topic_name)
+        first = Rows(job)
+        send(first, 0)
+        send(Rows(job), 1)
+        with pytest.raises(DataError, match="another join"):
+            send(first, 2)
+        assert kafka_broker.read(topic_name) == expected([0, 1], 1)
+
+    def test_an_example_that_is_too_large_is_named(
+        self, kafka_broker, topic_name, tmp_path
+    ):
+        kafka_broker.make_topic(topic_name, 1, {"max.message.bytes": "2000"})
+        job = job_into(tmp_path, kafka_broker.servers, topic_name)
+
+        class Large(KafkaOutput):
+            def _rows(self, shards):
+                yield 1, 1, os.urandom(5_000)
+
+        with pytest.raises(DataError, match="does not take the examples"):
+            send(Large(job), 0)
+        send(Rows(job), 0)
+        assert kafka_broker.read(topic_name) == expected([0], 1)
+
+    @pytest.mark.parametrize("step", ["flush", "commit"])
+    def test_a_broker_that_dies_and_comes_back(
+        self, kafka_broker, topic_name, tmp_path, step, monkeypatch
+    ):
+        monkeypatch.setattr("preprocessing.stream.patience._CALL_SECONDS", 2.0)
+        kafka_broker.make_topic(topic_name, 2)
+        job = job_into(tmp_path, kafka_broker.servers, topic_name)
+        backs = []
+
+        def watch(reached: str) -> None:
+            if reached == step and not backs:
+                kafka_broker.broker.kill()
+                backs.append(threading.Timer(1.0, kafka_broker.broker.start))
+                backs[0].start()
+
+        output = Rows(job, watch)
+        try:
+            send(output, 0)
+        finally:
+            backs[0].join()
+        send(output, 1)
+        assert kafka_broker.read(topic_name) == expected([0, 1], 2)
+
+
+def test_examples_are_read_with_event_and_time(tmp_path):
+    import tensorflow as tf
+
+    from preprocessing.stream.keyed_examples import keyed_examples
+    from preprocessing.tfrecord import write_records
+
+    def example(event: int) -> bytes:
+        def ints(*values: int):
+            return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+        features = {"ids": ints(event, 5), "event_time": ints(event * 3)}
+        return tf.train.Example(
+            features=tf.train.Features(feature=features)
+        ).SerializeToString()
+
+    events = [2**62, 3, 2**63 - 2]
+    examples = [example(event % 2**61) for event in events]
+    write_records(tmp_path, "a.tfrecord", [pa.array(examples)], compress=False)
+    found = list(keyed_examples(tmp_path / "a.tfrecord", 2))
+    assert found == [
+        (event % 2**61, event % 2**61 * 3, value)
+        for event, value in zip(events, examples, strict=True)
+    ]
+
+
+def attempt(root: Path, servers: str, topic: str, batch: int, step: str):
+    """Sends a micro-batch in a process that kills itself before a step."""
+    program = f"""
+import os, signal
+from pathlib import Path
+from tests.preprocessing.stream.test_kafka_output import Rows, job_into, send
+def watch(step):
+    if step == {step!r}:
+        os.kill(os.getpid(), signal.SIGKILL)
+send(Rows(job_into(Path({str(root)!r}), {servers!r}, {topic!r}), watch), {batch})
+"""
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+
+
+def reader(servers: str) -> Consumer:
+    return Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "reader",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+        }
+    )
+
+
+def read_from(broker, topic: str, number: int, positions) -> list[bytes]:
+    consumer = reader(broker.servers)
+    consumer.assign([TopicPartition(topic, number, positions[topic][number])])
+    values: list[bytes] = []
+    while True:
+        for message in consumer.consume(100, timeout=5):
+            if message.error() is not None:
+                assert message.error().name() == "_PARTITION_EOF"
+                consumer.close()
+                return values
+            values.append(message.value())
+
+
+def forget(servers: str, group: str) -> None:
+    admin = AdminClient({"bootstrap.servers": servers})
+    for asked in admin.delete_consumer_groups([group]).values():
+        asked.result(30)
+    named = ConsumerGroupTopicPartitions(group)
+    assert (
+        admin.list_consumer_group_offsets([named])[group].result(30).topic_partitions
+        == []
+    )
+
+
+def write_manifest(job: Job, batch: int, topics) -> None:
+    from configs.manifest import Manifest, StreamBatch
+    from configs.stream_sets import set_name
+
+    folder = Path(job.data.examples) / set_name(batch)
+    folder.mkdir(parents=True)
+    manifest = Manifest(
+        job=job.name,
+        fingerprint="",
+        contract={},
+        splits={},
+        counters={},
+        dead_letters={},
+        stream=StreamBatch(batch=batch, topics=topics),
+    )
+    (folder / "manifest.json").write_text(manifest.model_dump_json())
