@@ -22,6 +22,9 @@ from tests.preprocessing.stream.making_streams import (
     totals,
 )
 
+LAST = START + 3 * 86_400_000
+"""Nothing but the very last record is as late."""
+
 
 def check_balance(manifest: Manifest) -> None:
     """Every record that was read or carried in has one fate, or is carried out."""
