@@ -73,6 +73,8 @@ def stream_contract(job: Job) -> dict[str, object]:
     """Returns what all micro-batches of a stream must have in common."""
     contract = carried_contract(job)
     del contract["preprocessing.daily.lateness"]
+    # An impression that has left once would otherwise leave again as a whole.
+    contract["stream.join.observe"] = join_of(job).observe
     return contract
 
 

@@ -66,7 +66,10 @@ def run_stages(
     rows, events, newest = _split(plan, blocks)
     if plan.day is None:
         raise TypeError("a micro-batch has a day")
-    day = dataclasses.replace(plan.day, closing=closing(newest), newest=newest)
+    before = plan.day.closing
+    day = dataclasses.replace(
+        plan.day, closing=closing(newest), newest=newest, before=before
+    )
     plan = dataclasses.replace(plan, day=day)
     users, index = _Exchange(), _Exchange()
     for stage, file in carried_files(day):
