@@ -2,9 +2,10 @@
 
 from configs.errors import CheckpointError, DataError
 from configs.job import Job
+from configs.manifest import MANIFEST_FILE
 from trainer.checkpoint import State
 from trainer.inputs.example_set import open_one
-from trainer.inputs.filesystems import join
+from trainer.inputs.filesystems import join, read_text
 from trainer.inputs.stream_source import StreamPosition
 from trainer.stream.sets import StreamSets
 from trainer.stream.state import SetMark
@@ -46,6 +47,9 @@ def position_behind(job: Job, state: State, topic: str | None) -> StreamPosition
 
 def _behind_in_topic(job: Job, mark: SetMark, topic: str) -> StreamPosition:
     root = job.data.examples
+    if not mark.name and read_text(join(root, MANIFEST_FILE)) is None:
+        # A set of another folder: the stream goes on with its own first row.
+        return {}
     manifest = open_one(join(root, mark.name) if mark.name else root)
     offsets = {} if manifest.stream is None else manifest.stream.topics.get(topic, {})
     if not offsets:

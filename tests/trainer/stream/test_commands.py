@@ -63,6 +63,8 @@ def test_behind_a_set_that_went_to_kafka_too(tmp_path: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
     found = position_behind(job, batch_state(), "examples")
     assert found == {"examples": {"0": 12, "3": 18}}
+    elsewhere = batch_state(last_set=SetMark(name="", digest="d"))
+    assert position_behind(job, elsewhere, "examples") == {}
 
 
 @pytest.mark.slow
