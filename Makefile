@@ -17,7 +17,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-header \
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help venv demo paper test test-slow test-all test-latest lint format docs lock image clean
+.PHONY: help venv demo demo-stream paper test test-slow test-all test-latest lint format docs lock image clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ $(INSTALLED): requirements.lock setup.py
 
 demo: $(INSTALLED) ## Raw logs in, a served prediction out, in a few minutes
 	$(BIN)/python scripts/demo.py
+
+demo-stream: $(INSTALLED) ## A stream: joined, learned, published and served at once
+	$(BIN)/python -m scripts.demo_stream $(OPTIONS)
 
 paper: $(INSTALLED) ## Rerun a paper: NAME of configs/paper, DATA (and OPTIONS)
 	$(BIN)/python scripts/rerun_paper.py $(NAME) $(DATA) $(OPTIONS)

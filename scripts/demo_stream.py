@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,16 @@ from serving.client import Client
 JOB = "configs/demo-stream.yaml"
 FOLDER = Path("demo-stream")
 START, PAST_SECONDS = "2026-01-01", 360
+CHANGE_SECONDS = 40
+"""Tastes change so long after the stream began, so that there is something to learn."""
 WORLD = (
-    "--users 2000 --items 500 --taste 1.5 --history-length 10 --click-rate 0.1"
-    " --conversion-rate 0.2 --click-window 5s --conversion-window 10s --click-delay 1s"
-    " --conversion-delay 2s --disorder-share 0 --late-click-share 0.01"
+    "--users 500 --items 200 --taste 1.5 --history-length 10 --click-rate 0.1"
+    " --conversion-rate 0.2 --click-window 2s --conversion-window 4s --click-delay 1s"
+    " --conversion-delay 1s --disorder-share 0 --late-click-share 0.01"
     " --late-conversion-share 0.02"
 )
 """What the generator makes; the windows are those of the job."""
-DRAIN_SECONDS = 15
+DRAIN_SECONDS = 10
 """After the last event its label windows have to end, and it is to be learned."""
 NAMES = {"model": "learner", "served": "served versions", "truth": "truth (best)"}
 LOGS = {"impressions": "impressions", "click": "clicks", "conversion": "conversions"}
@@ -88,12 +91,13 @@ def prepare(options: argparse.Namespace) -> None:
     """Makes the logs, and a first version of the model from the past ones."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     span = PAST_SECONDS + options.seconds
+    now = moment_ms(START) + 1_000 * PAST_SECONDS
+    change = datetime.fromtimestamp(now / 1_000 + CHANGE_SECONDS, UTC).isoformat()
     sizes = ["--impressions", options.rate * span, "--span", f"{span}s"]
     pairstream(
         *("preprocessing", "synthesize", FOLDER / "world", "--start", START),
-        *(*sizes, *WORLD.split()),
+        *(*sizes, *WORLD.split(), "--taste-change", change),
     )
-    now = moment_ms(START) + 1_000 * PAST_SECONDS
     past, coming = FOLDER / "past", FOLDER / "coming"
     cut_logs(FOLDER / "world", now, past=past, coming=coming)
     settings = [*paths(past), f"data.examples={past}/examples"]

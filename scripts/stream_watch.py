@@ -33,7 +33,7 @@ _PACE_SECONDS = 15.0
 PARTS = (
     "event to example (label windows and join)",
     "example to learned window",
-    "learned window to checkpoint",
+    "learned window to the checkpoint that is published",
     "checkpoint to version (gate, export, proof)",
     "version to served (load, warm-up)",
 )
