@@ -17,6 +17,7 @@ from configs.errors import JobError
 from configs.section import Section
 
 __all__ = [
+    "SECRETS",
     "Kafka",
     "OffsetRange",
     "Offsets",
@@ -58,7 +59,7 @@ _OURS = {
 }
 """Options that decide about offsets, order or loss, and what stands in their place."""
 
-_SECRETS = (
+SECRETS = (
     "sasl.password",
     "sasl.oauthbearer.config",
     "sasl.oauthbearer.client.secret",
@@ -90,7 +91,7 @@ class Kafka(Section):
             text = str(value)
             if name in _OURS:
                 problems.append(f"{name!r} cannot be set: {_OURS[name]}")
-            elif name in _SECRETS and _VARIABLE.fullmatch(text) is None:
+            elif name in SECRETS and _VARIABLE.fullmatch(text) is None:
                 problems.append(
                     f"{name!r} holds a secret, and job files are copied into run"
                     f" folders: write it as ${{NAME}}, a variable of the environment"

@@ -33,7 +33,7 @@ class DeadMessage:
     Attributes:
         topic: of the message.
         partition: of the message.
-        offset: in its partition.
+        offset: in its partition; -1 where the engine does not tell it.
         reason: by which it is counted.
         detail: in words.
         time: its timestamp in milliseconds.
@@ -81,7 +81,8 @@ class DeadMessages:
                 place not in self._known
                 and self._kept[message.reason] < self._limits.max_kept
             ):
-                self._known.add(place)
+                if message.offset >= 0:
+                    self._known.add(place)
                 self._kept[message.reason] += 1
                 lines.append(json.dumps(_record(message)) + "\n")
         if lines:
@@ -123,7 +124,9 @@ class DeadMessages:
         for line in whole[:end].splitlines():
             record: dict[str, Any] = json.loads(line)
             self._kept[record["reason"]] += 1
-            self._known.add((record["topic"], record["partition"], record["offset"]))
+            if record["offset"] >= 0:
+                place = (record["topic"], record["partition"], record["offset"])
+                self._known.add(place)
 
 
 def _record(message: DeadMessage) -> dict[str, Any]:

@@ -1,17 +1,26 @@
 """Paths on object stores and HDFS, which tensorflow-io adds to TensorFlow.
 
-This is the only file that imports tensorflow-io, and it does so only when a path needs
-it; local paths work without it.
+This is the only file that imports tensorflow-io, and it does so only when a path or the
+engine of that name needs it; local paths work without it.
 """
 
 import importlib
 import threading
+from typing import Any
 
 import tensorflow as tf
 
 from configs.errors import DataError
 
-__all__ = ["file_size", "is_remote", "join", "names_in", "read_text", "register"]
+__all__ = [
+    "file_size",
+    "is_remote",
+    "join",
+    "names_in",
+    "read_text",
+    "register",
+    "tensorflow_io",
+]
 
 _SCHEMES = {"s3", "az", "hdfs", "viewfs", "http", "https", "oss"}
 """Schemes that tensorflow-io registers. TensorFlow itself knows file:// and gs://."""
@@ -40,14 +49,27 @@ def register(path: str) -> None:
     scheme = path.partition("://")[0] if is_remote(path) else ""
     if scheme not in _SCHEMES:
         return
+    tensorflow_io(f"{path}: paths of {scheme}:// are read", "copy the files to a disk")
+
+
+def tensorflow_io(what: str, otherwise: str) -> Any:
+    """Returns the package tensorflow-io.
+
+    Args:
+        what: is done through it, for the message.
+        otherwise: what to do without it.
+
+    Raises:
+        DataError: if it cannot be imported.
+    """
     with _lock:
         try:
-            importlib.import_module(_PACKAGE)
+            return importlib.import_module(_PACKAGE)
         except Exception as error:  # a wheel for another TensorFlow fails in many ways
             raise DataError(
-                f"{path}: paths of {scheme}:// are read through tensorflow-io, which"
-                f" cannot be imported here ({type(error).__name__}: {error}). Install"
-                " the extra 'io' on TensorFlow 2.17, or copy the files to a local disk"
+                f"{what} through tensorflow-io, which cannot be imported here"
+                f" ({type(error).__name__}: {error}). Install the extra 'io' on"
+                f" TensorFlow 2.17, or {otherwise}"
             ) from error
 
 

@@ -11,6 +11,7 @@ from trainer.inputs.kafka_reader import TopicReader
 from trainer.inputs.kafka_source import KafkaSource, Windows
 from trainer.inputs.screening import Screen
 from trainer.inputs.stream_source import StreamSource
+from trainer.inputs.tensorflow_io_source import TensorflowIoSource
 
 __all__ = ["DEAD_LETTERS", "kafka_source"]
 
@@ -36,12 +37,7 @@ def kafka_source(job: Job, folder: Path, *, until_end: bool = False) -> StreamSo
             " stream.kafka.servers"
         )
     training = stream.train
-    reader = TopicReader(
-        stream.kafka,
-        stream.examples_topic,
-        group=f"pairstream-trainer-{job.name}",
-        away=duration_ms(training.away) / 1_000,
-    )
+    group = f"pairstream-trainer-{job.name}"
     windows = Windows(
         rows=training.window_rows,
         wait=duration_ms(training.window_wait) / 1_000,
@@ -50,4 +46,14 @@ def kafka_source(job: Job, folder: Path, *, until_end: bool = False) -> StreamSo
     )
     dead = DeadMessages(folder / DEAD_LETTERS, training.dead_letters)
     screen = Screen(layout_of(job))
+    if training.engine == "tensorflow_io":
+        return TensorflowIoSource(
+            stream.kafka, stream.examples_topic, group, windows, screen, dead
+        )
+    reader = TopicReader(
+        stream.kafka,
+        stream.examples_topic,
+        group=group,
+        away=duration_ms(training.away) / 1_000,
+    )
     return KafkaSource(reader, stream.examples_topic, windows, screen, dead)
