@@ -76,6 +76,9 @@ class StreamTraining(Section):
     `data.examples` unless given. A run of `trainer train` has its own."""
     slices: list[str] = []
     """Categorical features; metrics are given for their most frequent values too."""
+    item_ages: list[Duration] = []
+    """Ages such as `[1d, 7d]`; metrics are given for items that the stream saw first
+    less than a day before, less than 7 days, and earlier. Needs `ids.item`."""
     expired: Literal["fail", "earliest"] = "fail"
     """What to do when Kafka has dropped messages that were not read yet: end with an
     error, or go on with the earliest left and count the loss."""

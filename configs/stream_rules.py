@@ -29,6 +29,8 @@ def stream_problems(job: "Job") -> Iterator[str]:
     if stream.join is not None:
         yield from _topic_problems(job, stream.join)
         yield from _join_problems(job, stream.join)
+    if stream.train.item_ages and job.ids.item is None:
+        yield "stream.train.item_ages: there are no items: add ids.item"
     for name in stream.train.slices:
         if not isinstance(job.features.get(name), CategoricalFeature):
             yield (

@@ -10,7 +10,7 @@ checkpoint so far, so there is no second file that could disagree with it.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,15 @@ from configs.errors import CheckpointError
 from configs.publishing import publish_folder
 from trainer.stream.state import SetMark, StreamState
 
-__all__ = ["Best", "Checkpoints", "State", "Variables", "restore", "shapes_in"]
+__all__ = [
+    "Best",
+    "Checkpoints",
+    "State",
+    "Variables",
+    "restore",
+    "shapes_in",
+    "tensors_in",
+]
 
 Variables = Mapping[str, "tf.Variable | keras.Variable"]
 
@@ -152,15 +160,25 @@ class Checkpoints:
             )
         return self.path(step)
 
-    def write(self, state: State, variables: Variables) -> None:
+    def write(
+        self,
+        state: State,
+        variables: Variables,
+        tensors: Mapping[str, Any] | None = None,
+    ) -> None:
         """Writes a checkpoint, then removes those that are no longer kept.
+
+        Args:
+            state: at its step.
+            variables: by name.
+            tensors: arrays that it holds besides, by name; see `tensors_in`.
 
         Raises:
             CheckpointError: if the disk is full, say; earlier checkpoints stay.
         """
         try:
             with publish_folder(self.path(state.step), overwrite=True) as partial:
-                save(partial / _VARIABLES, variables)
+                save(partial / _VARIABLES, {**variables, **(tensors or {})})
                 text = state.model_dump_json(indent=1)
                 (partial / _STATE).write_text(text, encoding="utf-8")
         except (OSError, tf.errors.OpError) as error:
@@ -212,8 +230,8 @@ def read_state(checkpoint: Path) -> State:
         ) from error
 
 
-def save(prefix: Path, variables: Variables) -> None:
-    """Writes variables by name, with the values of the first replica."""
+def save(prefix: Path, variables: Mapping[str, Any]) -> None:
+    """Writes variables and arrays by name, with the values of the first replica."""
     names = list(variables)
     tensors = [tf.convert_to_tensor(_native(variables[name])) for name in names]
     with tf.device("CPU:0"):
@@ -283,5 +301,16 @@ def shapes_in(checkpoint: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     return {name: (tuple(shapes[name]), dtypes[name].name) for name in shapes}
 
 
-def _native(variable: "tf.Variable | keras.Variable") -> tf.Variable:
+def tensors_in(checkpoint: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Returns those of the named tensors that a checkpoint holds, as arrays.
+
+    Raises:
+        CheckpointError: if it is damaged.
+    """
+    found = shapes_in(checkpoint)
+    reader = tf.train.load_checkpoint(str(checkpoint / _VARIABLES))
+    return {name: reader.get_tensor(name) for name in names if name in found}
+
+
+def _native(variable: Any) -> Any:
     return variable.value if isinstance(variable, keras.Variable) else variable

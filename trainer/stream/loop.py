@@ -20,6 +20,7 @@ from trainer.metrics.likelihood import Likelihood
 from trainer.run import Run
 from trainer.skipped_steps import SkippedSteps
 from trainer.step import train_on
+from trainer.stream.item_ages import ItemAges
 from trainer.stream.options import stream_options
 from trainer.stream.progress import StreamProgress
 from trainer.stream.reader import Window, WindowReader
@@ -47,6 +48,7 @@ class StreamLoop:
         state: to go on from, with a state of the stream.
         reader: of the windows behind it, running.
         scores: of windows.
+        ages: of items, which checkpoints hold too.
         ends: journal of the ends of windows.
         progress: tells the user.
         interruption: watched between windows.
@@ -61,6 +63,7 @@ class StreamLoop:
         state: State,
         reader: WindowReader,
         scores: WindowScores,
+        ages: ItemAges,
         ends: WindowJournal,
         progress: StreamProgress,
         interruption: Interruption,
@@ -71,6 +74,7 @@ class StreamLoop:
         self._assembly = assembly
         self._reader = reader
         self._scores = scores
+        self._ages = ages
         self._ends = ends
         self._progress = progress
         self._interruption = interruption
@@ -169,7 +173,9 @@ class StreamLoop:
 
     def _checkpoint(self) -> None:
         checkpoints = self._run.checkpoints
-        checkpoints.write(self.state, self._assembly.variables)
+        checkpoints.write(
+            self.state, self._assembly.variables, tensors=self._ages.tensors()
+        )
         self._written = self._stream.window
         self._reader.note(self._stream.position)
         oldest = checkpoints.state_of_oldest()

@@ -8,10 +8,19 @@ from numpy.typing import NDArray
 
 from configs.errors import CheckpointError
 from configs.job import Job
-from configs.layout import CATEGORICAL, EVENT_KIND, EventKind, layout_of
+from configs.layout import (
+    CATEGORICAL,
+    EVENT_KIND,
+    EVENT_TIME,
+    IDS,
+    EventKind,
+    layout_of,
+)
 from trainer.inputs.examples import Batch
 from trainer.metrics.likelihood import Likelihood
 from trainer.scoring import Scorer, Scores, difference_errors
+from trainer.stream.item_ages import ItemAges
+from trainer.stream.options import stream_options
 from trainer.stream.served import ServedModel
 from trainer.stream.state import Sums
 
@@ -23,6 +32,8 @@ window, of equal ones the lower fingerprints."""
 
 KIND_SLICE = "event_kind"
 
+AGE_SLICE = "item_age"
+
 Rows = Mapping[str, NDArray[Any]]
 
 
@@ -33,17 +44,20 @@ class WindowScores:
         job: the job.
         scorer: of the model that learns.
         served: the model that is served.
-        slices: categorical features by whose values rows are told apart.
+        ages: of items, by which rows are told apart.
     """
 
     def __init__(
-        self, job: Job, scorer: Scorer, served: ServedModel, slices: Sequence[str]
+        self, job: Job, scorer: Scorer, served: ServedModel, ages: ItemAges
     ) -> None:
         self._job = job
         self._scorer = scorer
         self._served = served
-        names = layout_of(job).categorical
+        layout = layout_of(job)
+        names, slices = layout.categorical, stream_options(job).slices
         self._slices = {name: names.index(name) for name in slices}
+        self._item = layout.ids.index("item") if "item" in layout.ids else None
+        self._ages = ages
 
     def of(
         self, batches: Sequence[tuple[Batch, ...]]
@@ -114,6 +128,10 @@ class WindowScores:
             parts[KIND_SLICE] = {
                 names.get(int(kind), str(kind)): kinds == kind for kind in present
             }
+        if self._item is not None:
+            items = _column(batches, IDS)[:, self._item]
+            ages = self._ages.parts(items, _column(batches, EVENT_TIME))
+            parts |= {AGE_SLICE: ages} if ages else {}
         if self._slices:
             categorical = _column(batches, CATEGORICAL)
             for name, place in self._slices.items():

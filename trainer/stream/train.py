@@ -17,6 +17,7 @@ from trainer.interruption import Interruption
 from trainer.run import Run
 from trainer.run_lock import run_lock
 from trainer.scoring import Scorer
+from trainer.stream.item_ages import ItemAges
 from trainer.stream.loop import StreamLoop
 from trainer.stream.options import stream_options
 from trainer.stream.progress import StreamProgress
@@ -113,6 +114,9 @@ def learn(
     ends = WindowJournal(run.folder / WINDOWS_FILE)
     again = ends.after(stream.window, stream.position)
     progress = StreamProgress()
+    ages = ItemAges(stream_options(job).item_ages)
+    if stream.window:
+        ages.restore(run.checkpoints.path(state.step))
     with source_of(job, run.folder, until_end=until_end) as source:
         source.open(stream.position)
         run.replace_job(job)
@@ -141,7 +145,8 @@ def learn(
                 assembly,
                 state=state,
                 reader=reader,
-                scores=_scores(job, run, assembly, progress),
+                scores=_scores(job, run, assembly, ages, progress),
+                ages=ages,
                 ends=ends,
                 progress=progress,
                 interruption=interruption,
@@ -177,14 +182,14 @@ def _restored(job: Job, run: Run, assembly: Assembly) -> State:
 
 
 def _scores(
-    job: Job, run: Run, assembly: Assembly, progress: StreamProgress
+    job: Job, run: Run, assembly: Assembly, ages: ItemAges, progress: StreamProgress
 ) -> WindowScores:
     spec = element_spec_of(layout_of(job), _devices())
     return WindowScores(
         job,
         Scorer(assembly.inference, spec),
         ServedModel(job, run, spec, progress.write),
-        stream_options(job).slices,
+        ages,
     )
 
 

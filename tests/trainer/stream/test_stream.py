@@ -81,6 +81,7 @@ def made(tmp_path_factory):
         folder,
         "stream.train.checkpoint_windows=1",
         "stream.train.slices=[item]",
+        "stream.train.item_ages=[30ms]",
         "training.keep_checkpoints=99",
         "training.optimizer.dense={clip_norm: 0.1}",
     )
@@ -123,6 +124,14 @@ def test_slices_are_the_most_frequent_values(made):
     assert len(slices) == 5 and rows == sorted(rows, reverse=True)
     assert sum(rows) < line["rows"]
     assert all((int(value) - 11) % 104729 == 0 for value in slices)
+
+
+def test_items_are_told_apart_by_their_age(made):
+    first, *others = (line["slices"]["item_age"] for line in windows(made.job))
+    # The events of a set are a millisecond apart, and there are 12 items.
+    assert 0 < first["from 30ms"]["click"]["rows"] < 12
+    assert all(sum(x["click"]["rows"] for x in one.values()) > 20 for one in others)
+    assert "stream/items" in everything(made.job)
 
 
 def test_going_on_at_every_window_gives_the_same_bits(made):
