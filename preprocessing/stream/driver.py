@@ -26,6 +26,8 @@ from preprocessing.stream.state import Commit, Intent, State
 
 __all__ = ["StreamingJoin", "now_ms"]
 
+_BUCKETS = 4
+
 
 def now_ms() -> int:
     """Returns the time of day, ms since the epoch."""
@@ -58,7 +60,7 @@ class StreamingJoin:
         output: Output | None = None,
         clock: Callable[[], int] = now_ms,
     ) -> None:
-        self.job, self.state, self._clock = job, state, clock
+        self.job, self.state, self._clock = _in_few_buckets(job), state, clock
         self._join = join_of(job)
         if "://" in job.data.examples:
             raise JobError(
@@ -136,6 +138,14 @@ class StreamingJoin:
                 f" micro-batch {self.commit.batch}: they do not belong together. Name"
                 " those that do, or begin anew with another of both"
             )
+
+
+def _in_few_buckets(job: Job) -> Job:
+    """Returns the job with fewer buckets: each costs some files in every stage, and a
+    micro-batch is small."""
+    buckets = min(job.preprocessing.buckets, _BUCKETS)
+    preprocessing = job.preprocessing.model_copy(update={"buckets": buckets})
+    return job.model_copy(update={"preprocessing": preprocessing})
 
 
 def _open_arrivals(job: Job) -> Arrivals:
