@@ -68,6 +68,11 @@ def imports_of(path: Path) -> tuple[str, ...]:
 def loaded_by(statement: str) -> set[str]:
     """The modules that a fresh process holds after `statement`."""
     program = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    return set(json.loads(output_of(program).splitlines()[-1]))
+
+
+def output_of(program: str) -> str:
+    """What a fresh process prints."""
     ended = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -76,7 +81,31 @@ def loaded_by(statement: str) -> set[str]:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    return set(json.loads(ended.stdout.splitlines()[-1]))
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def loaded_in_turn():
+    """The modules of one fresh process after imports that TensorFlow makes slow, each
+    on top of those before: the server, the encoding, the inference model."""
+    server = [
+        name_of(path)
+        for path in sources("serving")
+        if not path.name.startswith(("export", "__main__"))
+    ]
+    assert "serving.server" in server
+    imports = {
+        "server": server,
+        "encoding": ["preprocessing.encoding"],
+        "inference": ["trainer.inference"],
+    }
+    program = "import importlib, json, sys\n" + "".join(
+        f"for name in {names}: importlib.import_module(name)\n"
+        "print(json.dumps(sorted(sys.modules)))\n"
+        for names in imports.values()
+    )
+    printed = output_of(program).splitlines()[-len(imports) :]
+    return dict(zip(imports, map(set, map(json.loads, printed)), strict=True))
 
 
 def tops(modules: set[str]) -> set[str]:
@@ -143,28 +172,29 @@ def test_importing_preprocessing_brings_no_beam():
     assert "apache_beam" not in tops(loaded_by("import preprocessing"))
 
 
-def test_the_encoding_brings_no_beam():
-    loaded = loaded_by("import preprocessing.encoding")
-    assert "tensorflow" in tops(loaded)
+def test_the_server_knows_neither_trainer_nor_preprocessing(loaded_in_turn):
+    loaded = loaded_in_turn["server"]
+    assert not tops(loaded) & {"trainer", "preprocessing", "apache_beam"}
+
+
+def test_the_encoding_brings_no_beam(loaded_in_turn):
+    loaded = loaded_in_turn["encoding"]
+    assert {"tensorflow", "preprocessing"} <= tops(loaded)
     assert "apache_beam" not in tops(loaded)
 
 
-def test_the_inference_model_knows_nothing_of_training():
-    loaded = loaded_by("import trainer.inference")
-    training_only = ("trainer.losses", "trainer.auxiliary", "trainer.optimizers")
+def test_the_inference_model_knows_nothing_of_training(loaded_in_turn):
+    loaded = loaded_in_turn["inference"]
+    assert "trainer.inference" in loaded
+    training_only = (
+        "trainer.losses",
+        "trainer.auxiliary",
+        "trainer.optimizers",
+        "trainer.training_model",
+        "trainer.metrics",
+    )
     assert not [module for module in loaded if module.startswith(training_only)]
     assert not tops(loaded) & {"apache_beam", "tensorflow_io"}
-
-
-def test_the_server_knows_neither_trainer_nor_preprocessing():
-    modules = [
-        name_of(path)
-        for path in sources("serving")
-        if not path.name.startswith(("export", "__main__"))
-    ]
-    assert "serving.server" in modules
-    loaded = loaded_by("\n".join(f"import {module}" for module in modules))
-    assert not tops(loaded) & {"trainer", "preprocessing", "apache_beam"}
 
 
 @pytest.mark.parametrize("room", ["preprocessing", "trainer", "serving"])

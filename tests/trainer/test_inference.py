@@ -1,8 +1,5 @@
 """Inference models against the same models in NumPy, and what must not change them."""
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -168,20 +165,3 @@ def test_dropout_is_off_outside_training() -> None:
     np.testing.assert_array_equal(model(batch)["click"], plain(batch)["click"])
     once = model(batch, training=True)["click"].numpy()
     assert not np.array_equal(once, model(batch, training=True)["click"].numpy())
-
-
-def test_imports_nothing_of_training(project_root: Path) -> None:
-    code = (
-        "import sys, trainer.inference; print([m for m in sys.modules if"
-        " m.startswith(('trainer.losses', 'trainer.auxiliary', 'trainer.optimizers',"
-        " 'trainer.training_model', 'trainer.metrics', 'tensorflow_io', 'apache_beam',"
-        " 'preprocessing', 'serving'))])"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=project_root,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert found.stdout.strip() == "[]"
