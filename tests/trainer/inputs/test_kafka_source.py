@@ -97,6 +97,27 @@ def test_a_window_that_does_not_fill_is_closed_by_the_clock(
         assert source.next_window(0.3) is None
 
 
+def test_a_partition_that_is_far_ahead_waits_for_the_others(
+    mock_kafka, topic_name, job, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("trainer.inputs.kafka_source._LEAST_BUFFER", 8)
+    monkeypatch.setattr("trainer.inputs.kafka_source._READ_AT_ONCE", 16)
+    rows = examples(job, 400)
+    late, early = list(range(1000, 1200)), list(range(1, 201))
+    times = {0: late[:199], 1: early, 2: [5000], 3: [1]}
+    values = {0: rows[200:399], 1: rows[:200], 2: rows[399:], 3: [b"poison"]}
+    mock_kafka.send(topic_name, values, times=times)
+    limits = DeadLetters(max_share=0.9)
+    with open_source(mock_kafka, topic_name, job, tmp_path, limits=limits) as source:
+        windows, most = [], 0
+        while not source.ended:
+            window = source.next_window(20)
+            windows += [] if window is None else [window]
+            most = max(most, len(source._buffers[0]))
+    assert ids_of(job, windows) == list(range(1000, 1400))
+    assert most < 100
+
+
 @pytest.mark.parametrize("share", [0.001, 0.05, 0.5])
 def test_poison_is_put_aside_and_changes_no_window(
     mock_kafka, topic_name, job, tmp_path, share

@@ -14,7 +14,6 @@ from trainer.inputs.screening import Screen
 from trainer.inputs.stream_source import WindowGone
 from trainer.inputs.tensorflow_io_source import TensorflowIoSource, group_settings
 
-
 SECRET = {"sasl_password": "${KAFKA_PASSWORD}"}
 
 
