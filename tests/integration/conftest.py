@@ -7,19 +7,18 @@ import pytest
 
 from configs.job import Job
 from serving import export_verify
-from serving.export_golden import golden_set
 
 
 @pytest.fixture
 def verified_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports are verified in this process, which saves the start of another one."""
 
-    def verify(folder: Path, job: Job, checkpoint: str, *, compare: bool) -> Any:
+    def verify(folder: Path, job: Job, checkpoint: str, examples: str | None) -> Any:
         return export_verify.verify(
             folder,
             run=job.data.run,
             checkpoint=checkpoint,
-            examples=golden_set(job) if compare else None,
+            examples=examples,
             tolerance=job.export.tolerance,
         )
 

@@ -70,8 +70,8 @@ def trained(job: Job, steps: int) -> None:
 def exported(job: Job, steps: int, monkeypatch: pytest.MonkeyPatch) -> Exported:
     """Trains and exports, verified in this process."""
 
-    def verify(folder: Path, job: Job, checkpoint: str, *, compare: bool) -> Any:
-        del compare
+    def verify(folder: Path, job: Job, checkpoint: str, examples: str | None) -> Any:
+        assert examples is None
         return export_verify.verify(
             folder,
             run=job.data.run,
