@@ -209,11 +209,13 @@ def _stream(arguments: argparse.Namespace) -> int:
         title = f"window {stream.window - 1:,}, before it was learned"
         print(metrics_table(stream.metrics, title=title))
     if result.signal is not None:
-        print(
-            f"stopped by signal {result.signal} after step {state.step:,}; a checkpoint"
-            " is written, the same command goes on from there",
-            file=sys.stderr,
-        )
+        where = "before the first row came"
+        if stream is not None:
+            where = (
+                f"after step {state.step:,}; a checkpoint is written, the same command"
+                " goes on from there"
+            )
+        print(f"stopped by signal {result.signal} {where}", file=sys.stderr)
         return 128 + result.signal
     rows = 0 if stream is None else stream.rows
     print(f"learned {rows:,} rows in {state.step:,} steps, run in {result.run}")

@@ -100,6 +100,9 @@ class StreamLoop:
                     window = self._reader.next(_WAIT_SECONDS)
                 except StopIteration:
                     break
+                except Exception:
+                    self._save()  # what was learned is good, whatever the source says
+                    raise
                 if window is None:
                     self._progress.waiting(self._reader.status)
                     continue
@@ -109,9 +112,13 @@ class StreamLoop:
         finally:
             self._progress.close()
             self._journal.close()
+        self._save()
+        return self.state
+
+    def _save(self) -> None:
+        """Writes a checkpoint, unless the last one is of this window."""
         if self._written != self._stream.window:
             self._checkpoint()
-        return self.state
 
     def _learn(self, window: Window) -> None:
         began = time.monotonic()

@@ -92,10 +92,10 @@ def test_train_on_sets_then_stream_the_next_ones(
     assert isinstance(everything(job)["state"]["stream"], dict)
 
 
-def start(job: Job, folder: Path) -> subprocess.Popen[str]:
+def start(job: Job, folder: Path, *options: str) -> subprocess.Popen[str]:
     path = folder / "job.yaml"
     path.write_text(dump_job(job))
-    command = [sys.executable, "-m", "trainer", "stream", str(path)]
+    command = [sys.executable, "-m", "trainer", "stream", str(path), *options]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -151,3 +151,20 @@ def test_the_first_signal_is_noted_and_the_second_one_acts() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert interruption.signal == signal.SIGTERM
         assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.slow
+def test_two_devices_share_the_windows(tmp_path: Path) -> None:
+    """The last batch of a window has one row: the second device has none of it."""
+    job = stream_job(
+        tmp_path,
+        "stream.train.window_rows=33",
+        "training.strategy=mirrored",
+        "training.logical_devices=2",
+    )
+    publish(job, 0, 66)
+    process = start(job, tmp_path, "--until-end")
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert [w["tasks"]["click"]["rows"] for w in windows(job)] == [33, 33]
+    assert windows(job)[-1]["step"] == 6
