@@ -1,5 +1,6 @@
 """Opens the Kafka source that a job asks for."""
 
+from functools import partial
 from pathlib import Path
 
 from configs.durations import duration_ms
@@ -12,11 +13,15 @@ from trainer.inputs.kafka_source import KafkaSource, Windows
 from trainer.inputs.screening import Screen
 from trainer.inputs.stream_source import StreamSource
 from trainer.inputs.tensorflow_io_source import TensorflowIoSource
+from trainer.inputs.topic_identity import check_topic
 
 __all__ = ["DEAD_LETTERS", "kafka_source"]
 
 DEAD_LETTERS = "dead_letters/kafka.jsonl"
 """Where a run keeps messages that are no examples."""
+
+_IDENTITY = "kafka.json"
+"""Where it remembers which topic it reads."""
 
 
 def kafka_source(job: Job, folder: Path, *, until_end: bool = False) -> StreamSource:
@@ -56,4 +61,7 @@ def kafka_source(job: Job, folder: Path, *, until_end: bool = False) -> StreamSo
         group=group,
         away=duration_ms(training.away) / 1_000,
     )
-    return KafkaSource(reader, stream.examples_topic, windows, screen, dead)
+    check = partial(
+        check_topic, stream.kafka, stream.examples_topic, folder / _IDENTITY
+    )
+    return KafkaSource(reader, stream.examples_topic, windows, screen, dead, check)

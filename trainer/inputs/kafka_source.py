@@ -10,7 +10,7 @@ been without them.
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self, cast
@@ -71,6 +71,8 @@ class KafkaSource:
         windows: how they are cut.
         screen: tells which messages are examples.
         dead: takes the others.
+        check: makes sure that the topic is the one that was read before; is told
+            whether nothing was.
     """
 
     def __init__(
@@ -80,12 +82,14 @@ class KafkaSource:
         windows: Windows,
         screen: Screen,
         dead: DeadMessages,
+        check: Callable[[bool], None] = lambda fresh: None,
     ) -> None:
         self._reader = reader
         self._topic = topic
         self._windows = windows
         self._screen = screen
         self._dead = dead
+        self._check = check
         self._buffers: dict[int, Buffer] = {}
         self._position: StreamPosition = {}
         self._counters: Counter[str] = Counter()
@@ -104,6 +108,7 @@ class KafkaSource:
             )
         known = offsets_of(position).get(self._topic, {})
         partitions = self._reader.connect()
+        self._check(not position)
         vanished = sorted(set(known) - set(partitions))
         if vanished:
             raise DataError(

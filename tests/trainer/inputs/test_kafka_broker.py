@@ -14,6 +14,7 @@ from tests.trainer.inputs.kafka_messages import (
     spread,
 )
 from trainer.inputs.stream_source import WindowGone
+from trainer.inputs.topic_identity import check_topic
 
 pytestmark = pytest.mark.slow
 
@@ -174,3 +175,17 @@ def test_notes_for_dashboards_decide_nothing(kafka_broker, topic_name, job, tmp_
     for position, left in (({}, expected), (windows[0].position, expected[16:])):
         with open_source(*where, position=position) as source:
             assert ids_of(job, drain(source)) == left
+
+
+def test_a_topic_that_was_made_anew_is_refused(kafka_broker, topic_name, tmp_path):
+    where = (kafka_broker.section, topic_name, tmp_path / "kafka.json")
+    kafka_broker.make_topic(topic_name, 1)
+    check_topic(*where, fresh=True)
+    check_topic(*where, fresh=False)
+    admin = kafka_broker.admin
+    admin.delete_topics([topic_name])[topic_name].result(30)
+    kafka_broker.make_topic(topic_name, 1)
+    with pytest.raises(DataError, match="made anew"):
+        check_topic(*where, fresh=False)
+    check_topic(*where, fresh=True)
+    check_topic(*where, fresh=False)
