@@ -114,7 +114,8 @@ def _add_publish(
     parser.add_argument(
         "--uncompared",
         action="store_true",
-        help="with --once: although it cannot be compared with the served version",
+        help="also where the served version is of another run, so that the two cannot"
+        " be compared",
     )
     parser.add_argument("--reason", default="", help="why, for the log")
     parser.add_argument(
@@ -132,7 +133,9 @@ def _publish(options: argparse.Namespace) -> int | None:
 
     job = job_from(options)
     if options.watch:
-        publish.watch(job, poll_seconds=options.poll_seconds)
+        publish.watch(
+            job, uncompared=options.uncompared, poll_seconds=options.poll_seconds
+        )
     elif options.rollback:
         publish.roll_back(job, options.reason)
     elif options.pin is not None:
@@ -143,7 +146,7 @@ def _publish(options: argparse.Namespace) -> int | None:
         publish.show_log(job)
     else:
         return publish.publish_once(
-            job, which=options.checkpoint, compare=not options.uncompared
+            job, which=options.checkpoint, uncompared=options.uncompared
         )
     return None
 

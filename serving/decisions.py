@@ -18,6 +18,7 @@ __all__ = [
     "by_version",
     "now",
     "read_decisions",
+    "size_of_log",
     "table",
 ]
 
@@ -104,6 +105,14 @@ def read_decisions(models: str | Path) -> list[Decision]:
         except (ValueError, ValidationError):
             continue
     return decisions
+
+
+def size_of_log(models: str | Path) -> int:
+    """Returns the bytes of the log, 0 if there is none."""
+    try:
+        return (Path(models) / DECISIONS_FILE).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def table(decisions: Sequence[Decision]) -> str:

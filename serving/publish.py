@@ -41,7 +41,7 @@ def publish_once(
     job: Job,
     *,
     which: str = "last",
-    compare: bool = True,
+    uncompared: bool = False,
     export: Export = export_in_child,
 ) -> int:
     """Publishes a checkpoint if the gate lets it pass, and returns the exit status: 0
@@ -50,7 +50,8 @@ def publish_once(
     Args:
         job: the job.
         which: `last`, `best` or a step.
-        compare: whether it must be compared with the served version.
+        uncompared: whether it may be published although the served version is of
+            another run.
         export: makes a version.
 
     Raises:
@@ -59,19 +60,24 @@ def publish_once(
     with _publishing(job, wait=None) as lock:
         publisher = Publisher(job, lock=lock, say=_say, export=export)
         publisher.recover()
-        decision = publisher.consider(which=which, compare=compare)
+        decision = publisher.consider(which=which, uncompared=uncompared)
         if decision is None:
             return _nothing_new(job, which)
         return 0 if decision.action == "published" else REFUSED
 
 
 def watch(
-    job: Job, *, poll_seconds: float = 2.0, export: Export = export_in_child
+    job: Job,
+    *,
+    uncompared: bool = False,
+    poll_seconds: float = 2.0,
+    export: Export = export_in_child,
 ) -> None:
     """Publishes again and again until SIGTERM or SIGINT.
 
     Args:
         job: the job; its run need not exist yet.
+        uncompared: as for `publish_once`.
         poll_seconds: between looks for a checkpoint.
         export: makes a version.
     """
@@ -82,7 +88,7 @@ def watch(
         publisher = Publisher(job, lock=lock, say=_say, export=export)
         _say(f"watching {job.data.run}, publishing to {job.data.models}")
         try:
-            _forever(publisher, poll_seconds)
+            _forever(publisher, poll_seconds, uncompared)
         except _Stopped:
             publisher.recover()  # removes what was half made
             _say("stopped")
@@ -216,12 +222,12 @@ def _publishing(
     return locked(models / ".publish.lock", wait=wait, what="publishes to it")
 
 
-def _forever(publisher: Publisher, poll_seconds: float) -> None:
+def _forever(publisher: Publisher, poll_seconds: float, uncompared: bool) -> None:
     first, said = True, ""
     while True:
         try:
             publisher.recover() if first else None
-            publisher.consider(scheduled=True)
+            publisher.consider(scheduled=True, uncompared=uncompared)
             first = False
             said = ""
         except (PairstreamError, OSError) as error:

@@ -29,6 +29,7 @@ from serving.decisions import (
     by_version,
     now,
     read_decisions,
+    size_of_log,
 )
 from serving.gate import WINDOWS_BACK, Verdict, judge
 from serving.locks import locked
@@ -70,6 +71,7 @@ class Publisher:
         self._run = RunFolder(job.data.run)
         self._settings = job.stream.publish if job.stream else Publish()
         self._unwritten: list[Decision] = []
+        self._read: tuple[int, list[Decision]] = (-1, [])
 
     def recover(self) -> None:
         """Removes what an earlier publisher left half made, and completes its log."""
@@ -97,14 +99,15 @@ class Publisher:
             self._run.say_served(served if mine else None)
 
     def consider(
-        self, *, which: str = "last", scheduled: bool = False, compare: bool = True
+        self, *, which: str = "last", scheduled: bool = False, uncompared: bool = False
     ) -> Decision | None:
         """Looks at a checkpoint, and publishes it if it may be.
 
         Args:
             which: `last`, `best` or a step.
             scheduled: whether to leave it alone until another version is due.
-            compare: whether it must be compared with the served version.
+            uncompared: whether it may be published although the served version cannot
+                be scored beside it, being of another run.
 
         Returns:
             What was decided; None if nothing was: there is no checkpoint, it was
@@ -121,7 +124,7 @@ class Publisher:
         if choice.version is not None:
             reason = f"version {choice.version} is pinned"
             return self._wait(checkpoint, log, Verdict("wait", (reason,), (), {}))
-        verdict = self._judge(checkpoint, choice, compare=compare)
+        verdict = self._judge(checkpoint, choice, uncompared=uncompared)
         if verdict.action == "wait":
             return self._wait(checkpoint, log, verdict)
         if verdict.action == "reject":
@@ -131,7 +134,7 @@ class Publisher:
     # The gate.
 
     def _judge(
-        self, checkpoint: Checkpoint, choice: Choice, *, compare: bool
+        self, checkpoint: Checkpoint, choice: Choice, *, uncompared: bool
     ) -> Verdict:
         gate = self._settings.gate
         windows = read_windows(
@@ -139,27 +142,30 @@ class Publisher:
             until_step=checkpoint.step,
             at_most=gate.windows * WINDOWS_BACK,
         )
-        served = version_to_serve(self._models, choice) if compare else None
+        served = version_to_serve(self._models, choice)
         strange = served is not None and not self._is_kept(served)
+        compared = None if strange else served
         live = not windows or windows[-1].kind == "window"
         if not live:
-            windows = self._validated(windows, None if strange else served)
+            windows = self._validated(windows, compared)
         verdict = judge(
             windows,
             tasks=[*self._job.model.tasks, *self._job.model.conditionals.values()],
             gate=gate,
-            served=None if strange else served,
+            served=compared,
             age_seconds=time.time() - checkpoint.written if live else 0.0,
             sampled=self._job.preprocessing.sampling.active,
         )
-        if strange and verdict.action == "publish":
-            reason = (
-                f"version {served} is not of the run {self._run.folder}, or its"
-                " checkpoint is gone, so it cannot be scored on the same rows: publish"
-                " without comparing by --uncompared"
-            )
-            return replace(verdict, action="wait", reasons=(reason,))
-        return verdict
+        if not strange or verdict.action != "publish":
+            return verdict
+        why = (
+            f"version {served} is not of the run {self._run.folder}, or its checkpoint"
+            " is gone: it cannot be scored on the same rows"
+        )
+        if uncompared:
+            return replace(verdict, notes=(*verdict.notes, why))
+        reason = f"{why}. Say --uncompared to publish all the same"
+        return replace(verdict, action="wait", reasons=(reason,))
 
     def _validated(self, windows: Sequence[Window], served: int | None) -> list[Window]:
         """Returns the last evaluation of a run over whole example sets; beside it that
@@ -278,7 +284,11 @@ class Publisher:
     # The log.
 
     def _log(self) -> list[Decision]:
-        return [*read_decisions(self._models), *self._unwritten]
+        """Returns the log; it is read again if it has grown."""
+        size = size_of_log(self._models)
+        if size != self._read[0]:
+            self._read = size, read_decisions(self._models)
+        return [*self._read[1], *self._unwritten]
 
     def _wait(
         self, checkpoint: Checkpoint, log: Sequence[Decision], verdict: Verdict

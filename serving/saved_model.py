@@ -101,6 +101,8 @@ def warm_model(model: LoadedModel) -> None:
         )
     try:
         predictions = model.predict(arrays)
+        # Most requests have another number of rows, and the first such is slow.
+        model.predict({name: values[:1] for name, values in arrays.items()})
     except tf.errors.OpError as error:
         raise ExportError(
             f"{model.folder} cannot answer its golden rows: {error.message}"

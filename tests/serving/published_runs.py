@@ -9,9 +9,18 @@ from typing import Any
 from configs.errors import ExportError
 from configs.job import Job
 from configs.loading import parse_job
-from tests.serving.models import SINGLE_JOB
 
-STREAM = """
+JOB = """
+name: tiny
+data: {impressions: logs/i.jsonl, examples: examples, run: run, models: models}
+features:
+  word: {kind: categorical, embedding: {buckets: 10}}
+ids: {event: id, time: t}
+labels: {click: {column: clicked}}
+model:
+  embedding_dim: 1
+  backbone: {name: logistic_regression}
+  tasks: {click: {losses: [{name: bce}]}}
 stream:
   train: {window_rows: 1000}
   publish:
@@ -24,7 +33,7 @@ stream:
 def job_in(folder: Path, *changes: str) -> Job:
     places = {name: f"{folder}/{name}" for name in ("examples", "run", "models")}
     overrides = [f"data.{key}={value}" for key, value in places.items()]
-    return parse_job(SINGLE_JOB + STREAM, [*overrides, *changes])
+    return parse_job(JOB, [*overrides, *changes])
 
 
 def figures(**changes: Any) -> dict[str, Any]:

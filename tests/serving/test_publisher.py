@@ -151,7 +151,7 @@ def test_versions_of_others_are_left_alone(place: Place) -> None:
     assert place.told() is None, "3 is to be served, and it is not of this run"
     waits = place.consider(20)
     assert waits is not None and "is not of the run" in waits.reasons[0]
-    decision = place.publisher.consider(compare=False)
+    decision = place.publisher.consider(uncompared=True)
     assert decision is not None and decision.version == 4
     for step in range(30, 80, 10):
         place.publish(step, served=step // 10 + 1)
