@@ -19,7 +19,7 @@ from typing import Any
 
 from configs.errors import RequestError
 from configs.job import Job
-from configs.manifest import read_manifest
+from configs.manifest import MANIFEST_FILE, StreamBatch, read_manifest
 from configs.stream_sets import stream_sets
 from serving.client import Client
 
@@ -67,7 +67,7 @@ class Watch:
     steps: dict[int, int] = field(default_factory=dict)
     served: dict[int, float] = field(default_factory=dict)
     decisions: list[dict[str, Any]] = field(default_factory=list)
-    _sets: set[int] = field(default_factory=set)
+    _sets: dict[int, tuple[float, StreamBatch | None]] = field(default_factory=dict)
     _pace: deque[tuple[float, int]] = field(default_factory=deque)
     _offset: int = 0
 
@@ -83,9 +83,10 @@ class Watch:
             if model.parent.name.isdecimal():
                 self.versions.setdefault(int(model.parent.name), _written(model))
         self.decisions = _lines(models / "decisions.jsonl")
-        served = _document(run / "published" / "served.json")
-        if served:
-            self.steps[int(served["version"])] = int(served["step"])
+        for state in run.glob("published/*/state.json"):
+            if state.parent.name.isdecimal():
+                found = json.loads(state.read_text())
+                self.steps.setdefault(int(state.parent.name), int(found["step"]))
         self._look_at_server()
         self._pace.append((time.monotonic(), self.records))
         while self._pace[-1][0] - self._pace[0][0] > _PACE_SECONDS:
@@ -117,12 +118,30 @@ class Watch:
         parts.append(f"version {self.version} is served")
         return " | ".join(parts)
 
+    def arrived(self, window: dict[str, Any]) -> float | None:
+        """Returns when the last example of a window was published, seconds since the
+        epoch: with its example set, also where it came through Kafka."""
+        position = window["position"]
+        if "set" in position:
+            found = self._sets.get(int(position["set"]))
+            return None if found is None else found[0]
+        for written, batch in self._sets.values():
+            topics = {} if batch is None else batch.topics
+            if all(
+                topics.get(topic, {}).get(int(partition), 0) >= offset
+                for topic, offsets in position.items()
+                for partition, offset in offsets.items()
+            ):
+                return written
+        return None
+
     def _look_at_sets(self) -> None:
         for number, folder in stream_sets(self.job.data.examples).items():
             if number in self._sets:
                 continue
-            self._sets.add(number)
-            for name, count in read_manifest(folder).counters.items():
+            manifest = read_manifest(folder)
+            self._sets[number] = _written(folder / MANIFEST_FILE), manifest.stream
+            for name, count in manifest.counters.items():
                 self.counters[name] = self.counters.get(name, 0) + count
                 if name.endswith(".read"):
                     self.records += count
@@ -187,12 +206,13 @@ def delays(watch: Watch) -> list[tuple[int, tuple[float, ...]]]:
             and v in watch.versions
             and v in watch.served
         ]
-        if not versions or window["arrival_s"] is None:
+        arrived = watch.arrived(window)
+        if not versions or arrived is None:
             continue
         version = min(versions, key=lambda v: watch.served[v])
         moments = [
             middle,
-            learned - window["arrival_s"],
+            arrived,
             learned,
             watch.checkpoints[watch.steps[version]],
             watch.versions[version],
@@ -226,14 +246,6 @@ def _metric(window: dict[str, Any], metric: str, of: str) -> float | None:
 
 def _written(path: Path) -> float:
     return path.stat().st_mtime
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    return found
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

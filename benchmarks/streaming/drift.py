@@ -35,9 +35,8 @@ JOB = "benchmarks/streaming/drift.yaml"
 START, CHANGE = "2026-01-01", "2026-01-03T12:00"
 LOGS = {"impressions": "impressions", "clicks": "click"}
 MODELS = ("learns on", "frozen at the change", "best reachable")
-HOUR_MS = 3_600_000
-SPANS = [(-12, 0), (0, 2), (2, 6), (6, 12), (12, 24), (24, 36), (36, 60)]
-"""Hours since the change that the rows of the table average over."""
+SPANS = [(-50, 0), (0, 10), (10, 25), (25, 50), (50, 100), (100, 200), (200, 400)]
+"""Thousands of rows since the change, for the lines of the table."""
 
 Window = dict[str, Any]
 
@@ -82,7 +81,7 @@ def stream(folder: Path, seed: int, impressions: int) -> None:
         *("preprocessing", "synthesize", folder / "world", "--no-history"),
         *("--impressions", impressions, "--days", 5, "--start", START),
         *("--taste-change", CHANGE, "--users", 1_000, "--items", 300, "--taste", 1.5),
-        *("--click-rate", 0.1, "--seed", seed),
+        *("--click-rate", 0.1, "--click-window", "5m", "--seed", seed),
     )
     settings = {
         "data.impressions.path": f"{folder}/logs/impressions/*.jsonl",
@@ -120,47 +119,48 @@ def log_part(folder: Path, part: int) -> None:
 
 
 def read_windows(path: Path) -> list[Window]:
-    """Returns of each window its time in hours since the change, and by model its AUC
-    and log loss on the window."""
-    windows = []
-    for line in path.read_text().splitlines():
-        record = json.loads(line)
-        if record["kind"] != "window":
-            continue
+    """Returns of each window its rows; how many thousands of rows its middle comes
+    after the change (before it, negative); and by model its AUC and log loss."""
+    lines = map(json.loads, path.read_text().splitlines())
+    records = [record for record in lines if record["kind"] == "window"]
+    # The frozen model is scored from the change on, and is the one that learns before.
+    learned = sum(r["rows"] for r in records if r["served"] is None)
+    windows, seen = [], 0
+    for record in records:
         own = record["tasks"]["click"]
-        served = (record["served"] or {}).get("tasks", {}).get("click")
-        middle = (record["first_time"] + record["last_time"]) / 2
+        served = record["served"]["tasks"]["click"] if record["served"] else own
         scored = dict(zip(MODELS, (own, served, own["truth"]), strict=True))
         windows.append(
             {
-                "hours": (middle - moment_ms(CHANGE)) / HOUR_MS,
                 "rows": record["rows"],
+                "thousands": (seen + record["rows"] / 2 - learned) / 1_000,
                 **{
-                    metric: {n: (m or own)[metric] for n, m in scored.items()}
+                    metric: {name: figures[metric] for name, figures in scored.items()}
                     for metric in ("auc", "log_loss")
                 },
             }
         )
+        seen += record["rows"]
     return windows
 
 
 def table(runs: Sequence[Sequence[Window]]) -> str:
     """Returns a Markdown table: means over the windows of a span, then over seeds."""
     heading = " | ".join(f"{m}, {n}" for m in ("AUC", "log loss") for n in MODELS)
-    lines = [f"| hours | windows | {heading} |", "|" + " --- |" * 8]
+    lines = [f"| thousands of rows | windows | {heading} |", "|" + " --- |" * 8]
     for span in SPANS:
         cells = [f"{span[0]} to {span[1]}", str(len(inside(runs[0], span)))]
         for metric in ("auc", "log_loss"):
             for name in MODELS:
                 cells.append(spread(mean(run, span, metric, name) for run in runs))
         lines.append(f"| {' | '.join(cells)} |")
-    hours = [recovered(run) for run in runs]
-    lines += ["", f"Hours until the distance in log loss is half made up: {hours}"]
+    found = spread((recovered(run) for run in runs), 0)
+    lines += ["", f"Half of the loss is made up after {found} thousand rows."]
     return "\n".join(lines)
 
 
 def inside(run: Sequence[Window], span: tuple[int, int]) -> list[Window]:
-    return [w for w in run if span[0] <= w["hours"] < span[1]]
+    return [w for w in run if span[0] <= w["thousands"] < span[1]]
 
 
 def mean(
@@ -175,34 +175,45 @@ def mean(
 
 
 def recovered(run: Sequence[Window]) -> float | None:
-    """Returns when the loss beyond the best reachable first fell to the middle of what
-    it was in the last 12 hours before the change and the first two hours after it."""
+    """Returns after how many thousand rows the loss beyond the best reachable first
+    fell to the middle of what it was before the change and right after it."""
 
     def excess(window: Window) -> float:
         losses: dict[str, float] = window["log_loss"]
         return losses[MODELS[0]] - losses[MODELS[2]]
 
+    if not inside(run, SPANS[0]) or not inside(run, SPANS[1]):
+        return None  # a trial on few rows
     before = statistics.mean(map(excess, inside(run, SPANS[0])))
     after = statistics.mean(map(excess, inside(run, SPANS[1])))
     middle = (before + after) / 2
-    later = [w for w in run if w["hours"] > 0 and excess(w) <= middle]
-    return round(later[0]["hours"], 1) if later else None
+    later = [w for w in run if w["thousands"] > 0 and excess(w) <= middle]
+    return later[0]["thousands"] if later else None
 
 
 def draw(runs: Sequence[Sequence[Window]], path: Path) -> None:
     """Draws mean and range of the seeds over time, by window."""
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.2))
-    count = min(map(len, runs))
-    hours = np.mean([[w["hours"] for w in run[:count]] for run in runs], axis=0)
+    # Windows are alike in rows, those at the ends of both parts apart.
+    grid = np.arange(-400.0, 400.0, 4.0)
+    spans = [[w["thousands"] for w in run] for run in runs]
+    grid = grid[
+        (grid >= max(s[0] for s in spans)) & (grid <= min(s[-1] for s in spans))
+    ]
     labels = {"auc": "AUC of a window, before it is learned", "log_loss": "log loss"}
     for axis, metric in zip(axes, labels, strict=True):
         for name, color in zip(MODELS, ("C0", "C3", "gray"), strict=True):
-            values = np.array([[w[metric][name] for w in r[:count]] for r in runs])
-            axis.plot(hours, values.mean(axis=0), color=color, label=name)
+            values = np.array(
+                [
+                    np.interp(grid, span, [w[metric][name] for w in run])
+                    for span, run in zip(spans, runs, strict=True)
+                ]
+            )
+            axis.plot(grid, values.mean(axis=0), color=color, label=name)
             low, high = values.min(axis=0), values.max(axis=0)
-            axis.fill_between(hours, low, high, color=color, alpha=0.2)
+            axis.fill_between(grid, low, high, color=color, alpha=0.2)
         axis.axvline(0, color="black", linewidth=0.8, linestyle="--")
-        axis.set(xlabel="hours since tastes changed", ylabel=labels[metric])
+        axis.set(xlabel="thousands of rows since tastes changed", ylabel=labels[metric])
     axes[0].legend(fontsize="small", loc="lower left")
     figure.tight_layout()
     figure.savefig(path, dpi=110)

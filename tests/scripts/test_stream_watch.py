@@ -46,7 +46,7 @@ def watch(tmp_path, project_root):
     return Watch(job, Server())
 
 
-def publish_set(watch, number, **counters):
+def publish_set(watch, number, at=NOON, topics=None, **counters):
     folder = f"{watch.job.data.examples}/{number:08d}"
     os.makedirs(folder)
     manifest = Manifest(
@@ -56,8 +56,9 @@ def publish_set(watch, number, **counters):
         splits={},
         counters={name.replace("_", "."): n for name, n in counters.items()},
         dead_letters={},
+        stream={"batch": number, "topics": topics or {}},
     )
-    write(f"{folder}/manifest.json", manifest.model_dump())
+    write(f"{folder}/manifest.json", manifest.model_dump(), at)
 
 
 def write(path, document, at=NOON):
@@ -67,7 +68,7 @@ def write(path, document, at=NOON):
     os.utime(path, (at, at))
 
 
-def window(step, *, ends, learned, arrived, rows=100, loss=0.3, served=None):
+def window(step, *, ends, learned, position, rows=100, loss=0.3, served=None):
     """A window of ten seconds of events up to `ends`, seconds after noon."""
     return {
         "kind": "window",
@@ -76,7 +77,7 @@ def window(step, *, ends, learned, arrived, rows=100, loss=0.3, served=None):
         "first_time": (NOON + ends - 10) * 1_000,
         "last_time": (NOON + ends) * 1_000,
         "freshness_s": learned - ends,
-        "arrival_s": learned - arrived,
+        "position": position,
         "lag_rows": 7,
         "tasks": {"click": {"log_loss": loss, "truth": {"log_loss": 0.2}}},
         "served": served,
@@ -108,13 +109,13 @@ def test_events_are_those_that_the_join_has_read(watch):
 
 
 def test_windows_are_read_as_they_are_written(watch):
-    line = json.dumps(window(8, ends=0, learned=1, arrived=0)) + "\n"
+    line = json.dumps(window(8, ends=0, learned=1, position={})) + "\n"
     append(watch, {"kind": "train", "step": 3}, cut=line[:40])
     watch.look()
     assert watch.windows == []
     with open(f"{watch.job.data.run}/metrics.jsonl", "a") as file:
         file.write(line[40:])
-    append(watch, window(9, ends=1, learned=2, arrived=1, rows=300, loss=0.5))
+    append(watch, window(9, ends=1, learned=2, position={}, rows=300, loss=0.5))
     watch.look()
     assert [w["step"] for w in watch.windows] == [8, 9]
     assert mean_of(watch.windows, "log_loss") == (100 * 0.3 + 300 * 0.5) / 400
@@ -124,19 +125,27 @@ def test_windows_are_read_as_they_are_written(watch):
     assert "log loss 0.4500, best reachable 0.2000" in watch.line()
 
 
-def test_the_delay_is_that_of_the_first_version_that_learned_from_it(watch):
+KAFKA = [{"t": {"0": 4, "1": 8}}, {"t": {"0": 4, "1": 9}}, {"t": {"0": 9, "1": 12}}]
+FOLDER = [{"set": f"{number:08d}", "row": 5} for number in range(3)]
+
+
+@pytest.mark.parametrize("positions", [KAFKA, FOLDER], ids=["kafka", "folder"])
+def test_the_delay_is_that_of_the_first_version_that_learned_from_it(watch, positions):
     run, models = watch.job.data.run, watch.job.data.models
+    for number, (at, ends) in enumerate([(14, 8), (24, 11), (34, 12)]):
+        topics = {"t": {0: 4 + number, 1: ends}}
+        publish_set(watch, number, at=NOON + at, topics=topics)
     append(
         watch,
-        window(10, ends=10, learned=16, arrived=14),
-        window(20, ends=20, learned=27, arrived=24),
-        window(30, ends=30, learned=36, arrived=34),
+        window(10, ends=10, learned=16, position=positions[0]),
+        window(20, ends=20, learned=27, position=positions[1]),
+        window(30, ends=30, learned=36, position=positions[2]),
     )
     for step, at in ((10, 17), (20, 29), (30, 37)):
         write(f"{run}/checkpoints/{step:08d}/state.json", {}, NOON + at)
     for version, step, at in ((1, 5, 0), (2, 20, 40)):
         write(f"{models}/{version}/saved_model.pb", {}, NOON + at)
-        write(f"{run}/published/served.json", {"version": version, "step": step})
+        write(f"{run}/published/{version}/state.json", {"step": step})
         watch.client.versions.append(version)
         watch.look()
         watch.served[version] = NOON + at + 2.0
