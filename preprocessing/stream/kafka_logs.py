@@ -61,6 +61,8 @@ class KafkaLogs:
         self._patience = Patience(kafka.servers, duration_ms(join.away) / 1_000)
         # What lies behind the last record, but marks of transactions, is asked for too.
         options: dict[str, Any] = {"fetch.wait.max.ms": 100}
+        # Of each partition that is read; the client's default is four times as much.
+        options |= {"queued.max.messages.kbytes": 16_384}
         options |= consumer_options(kafka, group_of(job))
         options |= {"error_cb": self._patience.note, "log_level": 2}
         self._consumer = self._kafka.Consumer(options)

@@ -58,13 +58,20 @@ def run_stream(job: Job, *, once: bool = False, until_idle: bool = False) -> int
 
 @contextmanager
 def _told_to_end() -> Iterator[threading.Event]:
-    """Yields what is set when the process is told to end."""
+    """Yields what is set when the process is told to end; told again, it ends at once
+    (a broker may be away, say), and the next one goes on all the same."""
     end = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield end
         return
     names = (signal.SIGTERM, signal.SIGINT)
-    before = {name: signal.signal(name, lambda *_: end.set()) for name in names}
+
+    def told(*_: object) -> None:
+        end.set()
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+    before = {name: signal.signal(name, told) for name in names}
     try:
         yield end
     finally:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from configs.manifest import read_manifest
 from configs.stream_sets import stream_sets
 from preprocessing.run import preprocess
 from preprocessing.tfrecord import read_records
-from tests.kafka_cluster import RealKafka
+from tests.kafka_cluster import MockKafka, RealKafka
 from tests.preprocessing.stream.making_streams import (
     NAMES,
     START,
@@ -32,6 +33,7 @@ LOGS = dict(zip(("impressions", "click", "conversion", "view"), NAMES, strict=Tr
 """The file of each log in the folder of a feed."""
 IN, OUT = 2, 3
 """Partitions of the logs' topics, and of the examples'."""
+SPLIT = ("preprocessing.split={by: hash, validation: 0.0, test: 0.0}",)
 
 
 def kafka_job(
@@ -43,7 +45,7 @@ def kafka_job(
         f"name={examples}",
         f"stream.kafka={json.dumps({'servers': servers})}",
         f"stream.examples_topic={examples}",
-        "preprocessing.split={by: hash, validation: 0.0, test: 0.0}",
+        *SPLIT,
         topics={name: f"{logs}-{name}" for name in LOGS},
         **join,
     )
@@ -96,17 +98,25 @@ def rows_in_topic(kafka: RealKafka, job: Job) -> Counter[bytes]:
 
 
 PROGRAM = """
-import os, signal, sys, threading
+import json, os, signal, sys, threading
 from pathlib import Path
 from tests.preprocessing.stream.making_streams import read_all
 from tests.preprocessing.stream.test_kafka_join import kafka_job
 import preprocessing.stream.keyed_examples, preprocessing.stream.kafka_output
-root, servers, logs, examples, seconds = sys.argv[1:]
+import preprocessing.stream.kafka_logs
+root, servers, logs, examples, kills = sys.argv[1:]
 job = kafka_job(Path(root), servers, logs, examples, max_records=40)
-kill = threading.Timer(float(seconds), os.kill, (os.getpid(), signal.SIGKILL))
-kill.daemon = True
-kill.start()
-print(len(read_all(job)), flush=True)
+ended = []
+for seconds in json.loads(kills):
+    # All is imported, and nothing has been started yet.
+    if not (child := os.fork()):
+        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        read_all(job)
+        os._exit(0)
+    ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    if ended[-1] != -signal.SIGKILL:
+        break
+print(json.dumps(ended))
 """
 
 
@@ -130,33 +140,68 @@ def test_kills_change_no_example(
         )
 
     whole, job = job_of("whole"), job_of("killed")
+    began = time.monotonic()
     sets = len(read_all(whole))
     assert sets > 10
-    chance = np.random.default_rng(9)
-    kills = 0
-    while kills < 6:
-        ended = subprocess.run(
-            [
-                *(sys.executable, "-c", PROGRAM, str(tmp_path / "killed")),
-                *(kafka_broker.servers, topic_name, f"{topic_name}-killed"),
-                str(chance.uniform(0.1, 2.5)),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        if ended.returncode == 0:
-            break
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
-        kills += 1
-    assert kills >= 3
+    # At random moments, so that a run makes about one set.
+    longest = 2 * (time.monotonic() - began) / sets
+    kills = np.random.default_rng(9).uniform(0.05, longest, 8).tolist()
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-c", PROGRAM, str(tmp_path / "killed")),
+            *(kafka_broker.servers, topic_name, f"{topic_name}-killed"),
+            json.dumps(kills),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout).count(-signal.SIGKILL) >= 3, ended.stderr
     read_all(job)
     assert training_bytes(job) == training_bytes(whole)
-    topics_read = [
-        kafka_broker.read(f"{topic_name}-{name}") for name in ("whole", "killed")
-    ]
-    assert topics_read[0] == topics_read[1]
+    found = [kafka_broker.read(f"{topic_name}-{name}") for name in ("whole", "killed")]
+    assert found[0] == found[1]
     assert rows_in_topic(kafka_broker, job) == rows_in_sets(job)
+
+
+def test_messages_that_are_no_records_are_dead_letters_with_their_offsets(
+    mock_kafka: MockKafka, topic_name: str, tmp_path: Path
+) -> None:
+    arriving = random_arrivals(11)
+    values = {
+        log: [json.dumps(record).encode() for _, record in arriving[file]]
+        for log, file in LOGS.items()
+    }
+    poison: list[bytes | None] = [b"{", None, b"[]", b""]
+    mock_kafka.send(f"{topic_name}-impressions", {2: [*poison, *values["impressions"]]})
+    mock_kafka.send(f"{topic_name}-click", {0: [*values["click"], b"\x00\xff"]})
+    for log in ("conversion", "view"):
+        mock_kafka.send(f"{topic_name}-{log}", {1: values[log]})
+    topics = {name: f"{topic_name}-{name}" for name in LOGS}
+    servers = {"servers": mock_kafka.servers}
+    kafka = f"stream.kafka={json.dumps(servers)}"
+    share = "preprocessing.dead_letters={max_share: 0.1}"
+    job = stream_job(tmp_path / "topics", kafka, share, *SPLIT, topics=topics)
+    (made,) = read_all(job)
+    Feed(tmp_path / "files", arriving).until(float("inf"))
+    clean = stream_job(tmp_path / "files", share, *SPLIT)
+    read_all(clean)
+    # Training is on the clean rest alone.
+    assert rows_in_sets(job) == rows_in_sets(clean)
+    assert made.dead_letters["impressions.unparsable"] == 4
+    letters = Path(job.data.examples, "00000000", "dead_letters")
+    found = (letters / "impressions.unparsable.jsonl").read_text()
+    for offset, reason in enumerate(
+        ("no JSON object", "tombstone", "no JSON", "empty")
+    ):
+        assert f"message {offset} of {topic_name}-impressions/2 ({reason}" in found
+    found = (letters / "events.click.unparsable.jsonl").read_text()
+    assert f"message {len(values['click'])} of {topic_name}-click/0" in found
+    assert made.stream is not None
+    assert made.stream.positions[f"{topic_name}-impressions/2"] == 4 + len(
+        values["impressions"]
+    )
 
 
 @pytest.mark.slow
@@ -192,6 +237,3 @@ def test_a_broker_that_restarts_and_topics_that_grow(
     expected = Counter({r: n for (split, r), n in rows_of(tmp_path / "batch").items()})
     assert rows_in_sets(job) == expected
     assert rows_in_topic(kafka_broker, job) == expected
-
-
-SPLIT = ("preprocessing.split={by: hash, validation: 0.0, test: 0.0}",)
