@@ -30,6 +30,14 @@ UNIT_MS = 216_000
 """Of the times of the random logs: 400 are a day, 100 are six hours."""
 CONVERSION_WINDOW = 18 * 3_600_000
 NAMES = ("impressions", "clicks", "conversions", "views")
+TABLES = (
+    "data.tables={users: {path: ROOT/users.jsonl, key: user, time: since,"
+    " deleted: gone}, items: {path: ROOT/items.jsonl, key: item, time: since}}",
+    "features.age={kind: numeric, group: user, table: users}",
+    "features.brand={kind: categorical, table: items, embedding: {buckets: 10}}",
+    "preprocessing.broadcast_bytes=3000",  # more than items have, less than users
+)
+"""Side tables of all days: one that every worker holds, and one in buckets."""
 
 
 def daily_job(root: Path, *overrides: str) -> Job:
@@ -51,6 +59,30 @@ def daily_job(root: Path, *overrides: str) -> Job:
         "preprocessing.sampling={negative_keep_rate: 0.7}",
         *overrides,
     )
+
+
+def with_tables(root: Path, *overrides: str) -> Job:
+    """The same job with side tables."""
+    tables = (text.replace("ROOT", str(root)) for text in TABLES)
+    return daily_job(root, *tables, *overrides)
+
+
+def write_tables(root: Path, seed: int) -> None:
+    """Rows that hold from times of all days on, some of them deletions."""
+    rng = np.random.default_rng(seed)
+    start = day_bounds(FIRST)[0]
+    for name, key, keys, rows in ("users", "user", 6, 80), ("items", "item", 4, 30):
+        records = [
+            {
+                key: int(rng.integers(keys)) if name == "users" else f"item {n % keys}",
+                "since": start + int(rng.integers(6 * 400)) * UNIT_MS,
+                "age": n + 0.5,
+                "brand": f"brand {n}",
+                "gone": bool(rng.random() < 0.1),
+            }
+            for n in range(rows)
+        ]
+        write_lines(root / f"{name}.jsonl", records)
 
 
 def write_daily_logs(root: Path, seed: int) -> None:
@@ -101,7 +133,7 @@ def check_balance(manifest: Manifest) -> None:
     totals: Counter[str] = Counter()
     for name, count in {**manifest.counters, **manifest.dead_letters}.items():
         log, _, what = name.rpartition(".")
-        if log.startswith(("features", "behaviours")):
+        if log.startswith(("features", "behaviours", "joins")):
             continue
         totals[log] += count if what in ("read", "carried_in") else -count
     assert not any(totals.values()), totals
@@ -109,9 +141,14 @@ def check_balance(manifest: Manifest) -> None:
 
 def test_days_together_are_one_run(tmp_path: Path) -> None:
     write_daily_logs(tmp_path, 11)
-    whole = daily_job(tmp_path, f"data.examples={tmp_path}/whole")
-    expected = records_of(tmp_path / "whole", preprocess(whole))
-    job = daily_job(tmp_path)
+    write_tables(tmp_path, 12)
+    whole = with_tables(tmp_path, f"data.examples={tmp_path}/whole")
+    one = preprocess(whole)
+    for table in ("users", "items"):
+        for found in ("found", "too_early", "unknown_key"):
+            assert one.counters[f"joins.{table}.{found}"] > 5, (table, found)
+    expected = records_of(tmp_path / "whole", one)
+    job = with_tables(tmp_path)
     manifests = {day: preprocess(job, day=day) for day in DAYS[:3]}
     assert day_after_last(job) == DAYS[3]
     manifests |= {day: preprocess(job, day=day) for day in DAYS[3:]}
@@ -150,7 +187,7 @@ def _check_again(job: Job, manifests: dict[date, Manifest], root: Path) -> None:
     again = preprocess(job, day=day, overwrite=True, block_bytes=2000)
     assert again == manifests[day]
     with pytest.raises(DataError, match="was left by another job"):
-        other = daily_job(root, "preprocessing.buckets=3")
+        other = with_tables(root, "preprocessing.buckets=3")
         preprocess(other, day=day, overwrite=True)
     shutil.rmtree(root / "examples" / str(DAYS[1]) / "carry_over/behaviours")
     with pytest.raises(DataError, match="is missing"):
