@@ -152,10 +152,12 @@ def test_a_broker_may_go_and_come_back(kafka_broker, topic_name, job, tmp_path):
 
 
 def test_a_broker_that_stays_away_ends_training(
-    kafka_broker, topic_name, job, tmp_path
+    kafka_broker, topic_name, job, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr("trainer.inputs.kafka_reader._SILENCE", 0.5)
+    monkeypatch.setattr("trainer.inputs.kafka_reader._ANSWER", 1.0)
     filled(kafka_broker, topic_name, job, partitions=1, rows=5)
-    live = {"until_end": False, "wait": 0.1, "away": 6.0}
+    live = {"until_end": False, "wait": 0.1, "away": 3.0}
     with open_source(kafka_broker, topic_name, job, tmp_path, **live) as source:
         assert source.next_window(20).rows == 5
         kafka_broker.broker.kill()

@@ -1,6 +1,8 @@
 """Training on a Kafka topic: what is learned, whatever else lies in the topic."""
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,46 @@ def test_poison_alone_ends_training_and_loses_nothing(mock_kafka, topic_name, tm
     with pytest.raises(TrainingError, match="300 unreadable"):
         train_on_stream(job, until_end=True)
     assert everything(job)["state"]["stream"]["rows"] == 80
+
+
+@pytest.mark.slow
+def test_a_broker_that_crashes_meanwhile_changes_nothing_that_is_learned(
+    kafka_broker, topic_name, tmp_path
+):
+    kafka_broker.make_topic(topic_name, 3)
+    # So little is fetched ahead that the broker is needed to the end.
+    little = "{fetch.message.max.bytes: 2000, queued.max.messages.kbytes: 4}"
+    jobs = [
+        topic_job(
+            tmp_path / name,
+            kafka_broker,
+            topic_name,
+            f"stream.kafka.options={little}",
+        )
+        for name in ("left alone", "disturbed")
+    ]
+    rows = 2400
+    values = spread(examples(jobs[0], rows, seed=3), 3)
+    times = {p: list(range(p + 1, rows + 1, 3)) for p in values}
+    kafka_broker.send(topic_name, values, times=times)
+    train_on_stream(jobs[0], until_end=True)
+
+    def crash() -> None:
+        while lines(jobs[1]) < 10:
+            time.sleep(0.02)
+        kafka_broker.broker.kill()
+        seen.append(lines(jobs[1]))
+        kafka_broker.broker.start()
+
+    seen: list[int] = []
+    crashing = threading.Thread(target=crash)
+    crashing.start()
+    train_on_stream(jobs[1], until_end=True)
+    crashing.join()
+    assert seen[0] < len(windows(jobs[0])) - 10
+    assert not differing(everything(jobs[0]), everything(jobs[1]))
+
+
+def lines(job) -> int:
+    path = Path(job.data.run, "metrics.jsonl")
+    return path.read_bytes().count(b"\n") if path.exists() else 0
