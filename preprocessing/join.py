@@ -188,6 +188,9 @@ def join_labels(
         if told is None
         else _undecided(job, times, given, first, last_time)
     )
+    if told is not None and decided is not None:
+        # Of what is met again the events need not be known any more.
+        withheld &= ~decided
     turned = np.stack([first[name] for name in job.labels], axis=1)
     result = Joined(labels=(turned < _NEVER).astype(np.int8), withheld=withheld)
     if late is not None and told is not None and decided is not None:
