@@ -10,14 +10,15 @@ from configs.contract import fingerprint, model_contract
 from configs.errors import DataError
 from configs.job import Job
 from configs.layout import ExampleLayout
-from configs.manifest import ExampleSplit, Statistics
+from configs.manifest import MANIFEST_FILE, ExampleSplit, Statistics
 from trainer.checkpoint import State, read_state
 from trainer.inputs.example_set import (
     check_fits,
-    open_sets,
+    open_manifest,
     read_all_statistics,
-    read_as_one,
+    set_folders,
 )
+from trainer.inputs.filesystems import file_size, is_remote, join
 from trainer.interruption import Interruption
 from trainer.run import Run
 from trainer.stream.options import stream_options
@@ -172,13 +173,14 @@ def _wait_for_rows(
 
 def _training_rows(job: Job, folder: str) -> ExampleSplit | None:
     days = job.data.days if folder == job.data.examples else None
-    try:
-        sets = open_sets(folder, days)
-    except DataError:
-        if any(Path(folder).glob("*/manifest.json")):
-            raise
+    if set_folders(folder) == [folder] and not _is_set(folder):
         return None  # not there yet
-    manifest = read_as_one(sets, folder)
+    manifest = open_manifest(folder, days)
     check_fits(manifest, job, folder=folder)
     split = manifest.splits.get(SPLIT)
     return split if split is not None and split.rows else None
+
+
+def _is_set(folder: str) -> bool:
+    path = join(folder, MANIFEST_FILE)
+    return file_size(path) is not None if is_remote(path) else Path(path).is_file()

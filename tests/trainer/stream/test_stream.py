@@ -2,15 +2,12 @@
 
 import json
 import shutil
-from typing import Any
 
 import numpy as np
 import pytest
 from tensorflow.python.framework import config as tensorflow_config
 
-from configs import Job
-from configs.layout import IDS, layout_of
-from configs.manifest import read_statistics
+from tests.trainer.stream.made import Made
 from tests.trainer.stream.sets import (
     SIZES,
     differing,
@@ -20,58 +17,15 @@ from tests.trainer.stream.sets import (
     untimed,
     windows,
 )
-from trainer.assembly import Assembly, assemble
 from trainer.checkpoint import State, read_state, restore
-from trainer.devices import prepare_devices
-from trainer.inputs.examples import Batch
-from trainer.interruption import Interruption
-from trainer.run import Run, load_inference_model
-from trainer.stream.reader import element_spec_of
+from trainer.run import load_inference_model
 from trainer.stream.state import StreamState
-from trainer.stream.train import learn
-from trainer.vocabularies import make_vocabularies
 
 
 @pytest.fixture(autouse=True)
 def deterministic():
     yield
     tensorflow_config.disable_op_determinism()
-
-
-class Made:
-    """A run whose compiled step is shared by all of its continuations."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        prepare_devices(job.training)
-        first = f"{job.data.examples}/00000000"
-        statistics = read_statistics(first)
-        vocabularies = make_vocabularies(job, first)
-        self.run = Run.create(job, statistics=statistics, vocabularies=vocabularies)
-        self.assembly: Assembly = assemble(
-            job,
-            statistics=statistics,
-            vocabularies=vocabularies,
-            base_rates={"click": 0.25},
-            element_spec=element_spec_of(layout_of(job), 1),
-        )
-        self.ids: list[int] = []
-        self._watch()
-
-    def _watch(self) -> None:
-        """Notes the ids of all rows that a step is made on."""
-        step = self.assembly.step._many_steps
-
-        def watched(batches: tuple[tuple[Batch, ...], ...], sums: Any) -> Any:
-            self.ids += [int(i) for (b,) in batches for i in b[IDS][:, 0].numpy()]
-            return step(batches, sums)
-
-        self.assembly.step._many_steps = watched
-
-    def learn(self, state: State) -> State:
-        return learn(
-            self.job, self.run, self.assembly, state, Interruption(), until_end=True
-        )
 
 
 @pytest.fixture(scope="module")
