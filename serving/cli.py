@@ -105,6 +105,11 @@ def _add_publish(
     )
     what.add_argument("--unpin", action="store_true", help="serve the newest again")
     what.add_argument("--log", action="store_true", help="print what was decided")
+    _add_publish_options(parser)
+    parser.set_defaults(run=_publish)
+
+
+def _add_publish_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         default="last",
@@ -125,7 +130,6 @@ def _add_publish(
         metavar="S",
         help="with --watch: between looks for a checkpoint (default: 2)",
     )
-    parser.set_defaults(run=_publish)
 
 
 def _publish(options: argparse.Namespace) -> int | None:
@@ -152,7 +156,6 @@ def _publish(options: argparse.Namespace) -> int | None:
 
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    defaults = Limits()
     parser = commands.add_parser("serve", help="answer predict requests over REST")
     parser.add_argument(
         "models", metavar="MODELS", help="folder with the versions of one model"
@@ -164,6 +167,24 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="address to listen on (default: this machine only)",
     )
     parser.add_argument("--port", type=int, default=8501, help="default: 8501; 0: any")
+    _add_limits(parser)
+    parser.add_argument(
+        "--poll-seconds",
+        type=_seconds,
+        default=1.0,
+        metavar="S",
+        help="between looks for another version to serve (default: 1; 0: never)",
+    )
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait for the first version if there is none yet",
+    )
+    parser.set_defaults(run=_serve)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    defaults = Limits()
     parser.add_argument(
         "--threads",
         type=_positive,
@@ -191,19 +212,6 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="N",
         help=f"requests waiting; more get 429 (default: {defaults.pending})",
     )
-    parser.add_argument(
-        "--poll-seconds",
-        type=_seconds,
-        default=1.0,
-        metavar="S",
-        help="between looks for another version to serve (default: 1; 0: never)",
-    )
-    parser.add_argument(
-        "--wait",
-        action="store_true",
-        help="wait for the first version if there is none yet",
-    )
-    parser.set_defaults(run=_serve)
 
 
 def _serve(options: argparse.Namespace) -> None:
