@@ -17,6 +17,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ WORLD = (
 """What the generator makes; the windows are those of the job."""
 DRAIN_SECONDS = 10
 """After the last event its label windows have to end, and it is to be learned."""
+TOLD_SECONDS = 10.0
+"""Between two lines where they go to a file."""
 NAMES = {"model": "learner", "served": "served versions", "truth": "truth (best)"}
 LOGS = {"impressions": "impressions", "click": "clicks", "conversion": "conversions"}
 
@@ -173,44 +176,55 @@ def run(
     processes: Processes, options: argparse.Namespace, settings: list[str]
 ) -> Watch:
     """Starts everything, shows how it goes, and returns what was seen."""
-    job = load_job(JOB)
-    port = free_port()
-    client = Client(f"http://127.0.0.1:{port}", job.name, timeout=2.0)
-    serve = ["serve", job.data.models, "--name", job.name, "--port", str(port)]
-    commands = {
-        "server": ["serving", *serve],
-        "publisher": ["serving", "publish", JOB, "--watch", *words(settings)],
-        "trainer": ["trainer", "stream", JOB, *words(settings)],
-        "join": ["preprocessing", "stream", JOB, *words(settings)],
-    }
-    for name, command in commands.items():
-        print(f"$ python -m {' '.join(command)}", flush=True)
-        processes.start(name, [sys.executable, "-m", *command])
-    watch = Watch(job, client)
-    wait_for(
-        lambda: answers(watch), processes, seconds=120, what="answer of the server"
-    )
-    target = ["--to", "kafka"] if settings else ["--out", str(FOLDER / "logs")]
-    generator = [
-        "preprocessing",
-        "replay",
-        JOB,
-        *target,
-        "--shift-to-now",
-        "--overwrite",
-    ]
-    generator += words([*paths(FOLDER / "coming"), *settings])
-    processes.start("generator", [sys.executable, "-m", *generator], may_end=True)
+    watch = follow(processes, settings)
+    wait_for(lambda: answers(watch), processes, seconds=300, what="served version")
+    generate(processes, settings)
     print(f"\nLive; {FOLDER}/printed has what each process prints.\n", flush=True)
-    began, ends = time.monotonic(), None
+    began, ends, told = time.monotonic(), None, 0.0
     while ends is None or time.monotonic() < ends:
         time.sleep(0.5)
         processes.check()
         if ends is None and not processes.running("generator"):
             ends = time.monotonic() + DRAIN_SECONDS
         watch.look()
-        tell(watch, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        if sys.stdout.isatty() or seconds >= told + TOLD_SECONDS:
+            told = seconds
+            tell(f"{seconds:4.0f} s | {watch.line()}")
     return watch
+
+
+def follow(processes: Processes, settings: list[str]) -> Watch:
+    """Starts the four processes that follow the stream."""
+    job = load_job(JOB)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    where = [job.data.models, "--name", job.name, "--port", port]
+    commands = {
+        "server": ["serving", "serve", *where],
+        "publisher": ["serving", "publish", JOB, "--watch", *words(settings)],
+        "trainer": ["trainer", "stream", JOB, *words(settings)],
+        "join": ["preprocessing", "stream", JOB, *words(settings)],
+    }
+    for name, command in commands.items():
+        start(processes, name, command)
+    return Watch(job, Client(f"http://127.0.0.1:{port}", job.name, timeout=2.0))
+
+
+def generate(processes: Processes, settings: list[str]) -> None:
+    """Starts the generator: it plays the coming logs from now on, in real time."""
+    target = ["--to", "kafka"] if settings else ["--out", str(FOLDER / "logs")]
+    command = ["preprocessing", "replay", JOB, "--shift-to-now", *target]
+    command += words([*paths(FOLDER / "coming"), *settings])
+    start(processes, "generator", command, may_end=True)
+
+
+def start(
+    processes: Processes, name: str, command: list[str], *, may_end: bool = False
+) -> None:
+    """Shows a command and starts it."""
+    print(f"$ python -m {' '.join(command)}", flush=True)
+    processes.start(name, [sys.executable, "-m", *command], may_end=may_end)
 
 
 def answers(watch: Watch) -> bool:
@@ -219,20 +233,13 @@ def answers(watch: Watch) -> bool:
     return bool(watch.served)
 
 
-def tell(watch: Watch, seconds: float) -> None:
-    """Shows the line that lives; where it goes to a file, every ten seconds."""
-    line = f"{seconds:4.0f} s | {watch.line()}"
+def tell(text: str) -> None:
+    """Shows the line that lives: one that changes, or in a file line after line."""
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns - 1
-        print(f"\r{line[:width]:<{width}}", end="", flush=True)
-    elif seconds % 10 < 0.5:
-        print(line, flush=True)
-
-
-def free_port() -> int:
-    """Returns a port of the loopback interface that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+        print(f"\r{text[:width]:<{width}}", end="", flush=True)
+    else:
+        print(text, flush=True)
 
 
 def predict(watch: Watch) -> dict[str, Any]:
@@ -288,6 +295,10 @@ def show(summary: dict[str, Any]) -> None:
     for version, found in summary["versions"].items():
         served = "served" if found["served"] else "not served yet"
         line("versions", f"version {version}", f"step {found['step']:,}, {served}")
+    for decision in summary["decisions"]:
+        if decision["action"] == "rejected":
+            reason = textwrap.shorten(decision["reasons"][0], 72, placeholder=" ...")
+            line("publisher", f"step {decision['step']:,} rejected", reason)
     for name, value in (summary["seconds"] or {}).items():
         line("seconds", name, f"{value:.1f}")
     served = summary["served"]
