@@ -61,6 +61,12 @@ def _weighting_problems(job: "Job", name: str) -> Iterator[str]:
 
 def observation_warnings(job: "Job") -> Iterator[str]:
     """Yields a sentence for each choice that has no effect, or bends probabilities."""
+    if job.late_labels and _no_negatives(job):
+        yield (
+            "stream.join.real_negatives is false: of rows whose labels are known for"
+            " good only the positive ones leave, so that metrics of the stream, which"
+            " are taken on these, and the gate that reads them mean nothing"
+        )
     for name, task in job.model.tasks.items():
         place = f"model.tasks.{name}.observations"
         if task.observations == "settled":

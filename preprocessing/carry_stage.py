@@ -17,6 +17,7 @@ from preprocessing.carry_over import carried_ordinal
 from preprocessing.day import (
     BEHAVED,
     DECIDED,
+    SEEN,
     STORED,
     TOLD,
     Day,
@@ -84,7 +85,10 @@ def carry_joined(
     _carry_events(plan, day, part, rows, events, waiting, counters)
     _carry_known(plan, day, part, rows, joined)
     opened = rows.filter(pa.array(waiting)).combine_chunks()
-    counters[f"{IMPRESSIONS}.carried_out"] += opened.num_rows
+    # What has left once has been counted.
+    counters[f"{IMPRESSIONS}.carried_out"] += int(
+        ((state_of(opened) & SEEN) == 0).sum()
+    )
     if opened.num_rows == 0:
         return []
     if day.settled is not None:

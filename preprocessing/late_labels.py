@@ -31,7 +31,7 @@ _COUNTED = {
     EventKind.LATE_POSITIVE: "late_positive",
     EventKind.REAL_NEGATIVE: "real_negative",
 }
-"""Names of counters, as `observations.first`."""
+"""Names of counters, as `streams.rows.first`."""
 
 
 def leaving(
@@ -78,7 +78,7 @@ def leaving(
         counters[f"{IMPRESSIONS}.{name}"] += int(chosen.sum())
     for kind, name in _COUNTED.items():
         of_kind = observed.kinds[kept] == kind
-        counters[f"observations.{name}"] += int(of_kind.sum())
+        counters[f"streams.rows.{name}"] += int(of_kind.sum())
     return table.filter(pa.array(kept)).combine_chunks()
 
 

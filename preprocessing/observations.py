@@ -132,13 +132,15 @@ def _effective(
     In order, that is when they turned. What was told is told; of an event that came
     after its watermark the label turns behind that, or never if it was closed.
     """
-    turned = _in_order(job, known.turned)
     if previous is None:
-        return turned, np.zeros_like(known.told)
+        return _in_order(job, known.turned), np.zeros_like(known.told)
+    # The event of what was told need not be among those that are known still.
+    turned = np.where(known.told, np.minimum(known.turned, previous), known.turned)
+    turned = _in_order(job, turned)
     behind = known.seen[:, np.newaxis] & ~known.told & (turned <= previous)
     if not behind.any():
         return turned, behind
-    told = np.where(known.told, np.minimum(turned, previous), NEVER)
+    told = np.where(known.told, turned, NEVER)
     too_late = behind & (_closed(job, known.times, told) <= previous)
     moved = np.where(behind, previous + 1, turned)
     effective = _in_order(job, np.where(too_late, NEVER, moved))

@@ -11,13 +11,21 @@ from numpy.typing import NDArray
 
 from configs.errors import CheckpointError
 from configs.job import Job
-from configs.layout import IDS, LABELS, NEGATIVE_KEEP_RATE, TRUTH, layout_of
+from configs.layout import (
+    IDS,
+    LABEL_KINDS,
+    LABELS,
+    NEGATIVE_KEEP_RATE,
+    TRUTH,
+    layout_of,
+)
 from trainer.collectives import gather_all
 from trainer.inference import InferenceModel
 from trainer.inputs.examples import Batch
 from trainer.inputs.files import ExampleFiles
 from trainer.metrics.likelihood import Likelihood
 from trainer.metrics.task import TaskMetrics
+from trainer.observations import observed
 from trainer.shares import own_share
 
 __all__ = ["Scorer", "Scores", "difference_errors", "score_split"]
@@ -25,7 +33,7 @@ __all__ = ["Scorer", "Scores", "difference_errors", "score_split"]
 COMPARED = ("auc", "gauc", "log_loss", "normalized_entropy")
 """Metrics in which the model's distance to the truth is given."""
 
-_COLUMNS = (LABELS, TRUTH, IDS, NEGATIVE_KEEP_RATE)
+_COLUMNS = (LABELS, LABEL_KINDS, TRUTH, IDS, NEGATIVE_KEEP_RATE)
 
 _SMALLEST = 1e-12
 """Probabilities of the truth are moved away from 0 and 1 by this."""
@@ -67,7 +75,7 @@ class Scorer:
     def _on_replica(self, shares: tuple[Batch, ...]) -> tuple[Batch, Batch]:
         batch = own_share(shares)
         logits: Batch = self._model(batch, training=False)
-        columns = {key: batch[key] for key in _COLUMNS}
+        columns = {key: batch[key] for key in _COLUMNS if key in batch}
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas == len(shares):
             return logits, columns
@@ -101,8 +109,9 @@ class Scores:
     """Adds up what scored rows say of a model.
 
     A task with `given` is scored on the rows where that label is 1, and so is the
-    conditional of a task over the entire space. Among rows whose negatives were
-    dropped, a row weighs 1 if the sampled label is 1, else 1/r.
+    conditional of a task over the entire space. Where labels come late it is scored on
+    the row of each impression from which on its label is known for good. Among rows
+    whose negatives were dropped, a row weighs 1 if the sampled label is 1, else 1/r.
 
     Args:
         job: the job.
@@ -138,41 +147,13 @@ class Scores:
         )
         users = None if self._user is None else columns[IDS][:, self._user]
         for p in self._predictions:
-            column = labels[:, p.label]
-            chosen = np.ones(len(labels), bool)
-            if p.given is not None:
-                chosen = labels[:, p.given] > 0.5
+            column, chosen = labels[:, p.label], _chosen(p, columns)
             _update(
                 self._models[p.name], logits[p.name], column, weights, users, chosen
             )
             true_logits = _logit(np.prod(truth[:, p.factors], axis=1))
             known = chosen & ~np.isnan(true_logits)
             _update(self._truths[p.name], true_logits, column, weights, users, known)
-
-    def difference_errors(
-        self,
-        logits: Mapping[str, NDArray[np.float32]],
-        others: Mapping[str, NDArray[np.float32]],
-        columns: Mapping[str, NDArray[Any]],
-    ) -> dict[str, float | None]:
-        """Returns the standard errors of the difference of two models' log losses on
-        the same rows, by served output; None without rows."""
-        labels = columns[LABELS]
-        weights = _weights(
-            labels, columns[NEGATIVE_KEEP_RATE], self._job, sampled=self._sampled
-        )
-        errors: dict[str, float | None] = {}
-        for p in self._predictions:
-            y = labels[:, p.label].astype(np.float64)
-            chosen = (
-                np.ones(len(y), bool) if p.given is None else labels[:, p.given] > 0.5
-            )
-            z, other = (x[p.name].astype(np.float64) for x in (logits, others))
-            differences = (
-                np.logaddexp(0.0, z) - np.logaddexp(0.0, other) - y * (z - other)
-            )
-            errors[p.name] = _standard_error(differences[chosen], weights[chosen])
-        return errors
 
     def likelihoods(self) -> dict[str, Likelihood]:
         """Returns the sums behind log loss and calibration, by served output."""
@@ -217,7 +198,7 @@ def difference_errors(
         z, other = (each[p.name].astype(np.float64) for each in (logits, others))
         with np.errstate(invalid="ignore"):  # infinite logits give no error below
             gaps = np.logaddexp(0.0, z) - np.logaddexp(0.0, other) - y * (z - other)
-        w = weights if p.given is None else weights * (labels[:, p.given] > 0.5)
+        w = weights * _chosen(p, columns)
         gaps, w = gaps[w > 0], w[w > 0]
         errors[p.name] = None
         if len(w) and np.isfinite(gaps).all():
@@ -253,6 +234,21 @@ def _predictions(job: Job) -> Iterator[_Prediction]:
             given=column[str(job.model.tasks[task].entire_space)],
             factors=[column[task]],
         )
+
+
+def _chosen(
+    prediction: _Prediction, columns: Mapping[str, NDArray[Any]]
+) -> NDArray[np.bool_]:
+    """Returns the rows that an output is compared with."""
+    labels, given = columns[LABELS], prediction.given
+    chosen: NDArray[np.bool_] = np.ones(len(labels), np.bool_)
+    if LABEL_KINDS in columns:
+        kinds = columns[LABEL_KINDS]
+        rows = observed(labels, kinds, label=prediction.label, given=given)
+        chosen = np.asarray(rows.settled)
+    elif given is not None:
+        chosen = labels[:, given] > 0.5
+    return chosen
 
 
 def _update(
@@ -305,17 +301,6 @@ def _weights(
     rates = keep_rates.astype(np.float64)
     positive = labels[:, list(job.labels).index(job.sampled_label)] > 0.5
     return np.where(positive, 1.0, 1.0 / rates)
-
-
-def _standard_error(
-    values: NDArray[np.float64], weights: NDArray[np.float64]
-) -> float | None:
-    """Returns the standard error of a weighted mean; None without weight."""
-    total = float(weights.sum())
-    if not total:
-        return None
-    deviations = weights * (values - np.dot(weights, values) / total)
-    return math.sqrt(float(np.dot(deviations, deviations))) / total
 
 
 def _joined(parts: Sequence[tf.Tensor]) -> NDArray[Any]:

@@ -243,3 +243,13 @@ def test_an_event_after_the_closing_changes_nothing_and_is_counted():
 def test_no_impressions_leave_nothing(observe: int):
     stream = Stream({"click": oracle.Label(30)}, observe)
     assert len(stream.run([], 100).rows) == 0
+
+
+def test_what_was_told_is_not_told_again_by_another_event():
+    """Of an impression that is done with its own events are not read again."""
+    labels = {"click": oracle.Label(30), "buy": oracle.Label(700, "click")}
+    stream = Stream(labels, 5)
+    stream.run([(0, 100, [110, 115])], 120)
+    found = stream.run([(0, 100, [125, NEVER])], 300)
+    assert len(found.rows) == 0 and found.told.all() and found.done.all()
+    assert not found.too_late.any()

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from configs.layout import IDS, LABELS, NEGATIVE_KEEP_RATE, TRUTH
+from configs.layout import IDS, LABEL_KINDS, LABELS, NEGATIVE_KEEP_RATE, TRUTH
 from tests.trainer.example_sets import small_job
+from tests.trainer.test_fake_negatives import late_job
 from trainer.scoring import Scores, difference_errors
 
 
@@ -56,3 +57,36 @@ def test_differences_that_are_none(tmp_path):
     infinite = {task: np.full(2, np.inf, np.float32) for task in tasks}
     errors = difference_errors(job, fine, infinite, columns, sampled=False)
     assert set(errors.values()) == {None}
+
+
+def test_late_labels_are_scored_once_when_they_are_settled():
+    """Two impressions: one is clicked late and bought from, the other is not."""
+    job = late_job("model.tasks={click: {}, conversion: {given: click}}")
+    first, late, real, again = 0, 1, 2, 3
+    rows = [  # kinds and labels of click and conversion
+        ((first, first), (0, 0)),
+        ((first, first), (0, 0)),
+        ((late, again), (1, 0)),
+        ((real, real), (0, 0)),
+        ((again, late), (1, 1)),
+    ]
+    labels = np.array([label for _, label in rows], np.float32)
+    scores = Scores(job, sampled=False, ranked=True)
+    logits = {
+        "click": np.array([9, 9, -1, -2, 9], np.float32),
+        "conversion": np.array([9, 9, 9, 9, 0.5], np.float32),
+    }
+    columns = {
+        LABELS: labels,
+        LABEL_KINDS: np.array([kinds for kinds, _ in rows]),
+        NEGATIVE_KEEP_RATE: np.ones(5, np.float32),
+        TRUTH: np.full_like(labels, np.nan),
+        IDS: np.ones((5, 4), np.int64),
+    }
+    scores.update(logits, columns)
+    found = scores.result()
+    assert found["click"]["rows"] == 2 and found["conversion"]["rows"] == 1
+    expected = (np.logaddexp(0, 1) + np.logaddexp(0, -2)) / 2
+    assert found["click"]["log_loss"] == pytest.approx(expected, rel=1e-6)
+    expected = np.logaddexp(0, -0.5)
+    assert found["conversion"]["log_loss"] == pytest.approx(expected, rel=1e-6)

@@ -1,7 +1,8 @@
 """Streams whose labels come late, from logs to example sets, against the walk."""
 
+import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from preprocessing.stream.state import State
 from tests.oracles import example_proto
 from tests.oracles import observations as oracle
 from tests.preprocessing.making_jobs import impression, small_job, write_logs
+from tests.preprocessing.stream.making_streams import read_all
+from tests.preprocessing.stream.test_micro_batches import check_balance
 from trainer.inputs.examples import parse_examples
 
 WINDOWS = {"click": oracle.Label(100), "conversion": oracle.Label(300, "click")}
@@ -153,7 +156,7 @@ def test_rows_are_those_of_the_walk_however_small_the_micro_batches(
                 sums[name] += count
         names = ("first", "late_positive", "real_negative")
         for kind, name in enumerate(names):
-            assert sums[f"observations.{name}"] == kinds.count(kind) > 0
+            assert sums[f"streams.rows.{name}"] == kinds.count(kind) > 0
         assert sums["impressions.kept"] == kinds.count(oracle.FIRST)
     assert len(batches) == 2
 
@@ -215,3 +218,35 @@ def test_examples_are_parsed_and_a_changed_wait_is_refused(tmp_path: Path) -> No
     other = late_job(tmp_path, "stream.join.observe=30ms")
     with pytest.raises(DataError, match=r"stream\.join\.observe"):
         streamed(other)
+
+
+@pytest.mark.slow
+def test_every_record_has_one_fate_also_behind_the_watermark(tmp_path: Path) -> None:
+    """Records come some micro-batches late, and some long after their windows."""
+    shown, clicks, conversions = logs(4, 60)
+    chance = random.Random(5)  # noqa: S311 (a test's)
+    job = late_job(tmp_path, "stream.join.memory=400ms")
+    names = ("impressions", "clicks", "conversions")
+    files = [tmp_path / f"{name}.jsonl" for name in names]
+    arrival = [
+        [(r["time"] + chance.choice([0, 5, 40, 130, 500]), r) for r in log]
+        for log in (shown, clicks, conversions)
+    ]
+    total = Counter[str]()
+    for moment in (*range(50, 1_400, 90), 10_000):
+        for file, log in zip(files, arrival, strict=True):
+            with open(file, "a") as sink:
+                for _, record in [pair for pair in log if pair[0] <= moment]:
+                    sink.write(json.dumps(record) + "\n")
+            log[:] = [pair for pair in log if pair[0] > moment]
+        for manifest in read_all(job):
+            check_balance(manifest)
+            total.update(manifest.counters)
+    assert total["events.click.too_late"] > 0
+    for rows in rows_of(job).values():
+        assert [row[1] for row, _ in rows].count(oracle.FIRST) == 1
+        for column in range(2):
+            values = [row[3][column] for row, _ in rows]
+            kinds = [row[2][column] for row, _ in rows]
+            news = [k for k in kinds if k not in (oracle.FIRST, oracle.REPEATED)]
+            assert values == sorted(values) and len(news) == 1
