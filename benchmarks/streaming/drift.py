@@ -209,6 +209,8 @@ def draw(runs: Sequence[Sequence[Window]], path: Path) -> None:
                     for span, run in zip(spans, runs, strict=True)
                 ]
             )
+            if name == MODELS[1]:
+                values[:, grid < 0] = np.nan  # nothing is frozen yet
             axis.plot(grid, values.mean(axis=0), color=color, label=name)
             low, high = values.min(axis=0), values.max(axis=0)
             axis.fill_between(grid, low, high, color=color, alpha=0.2)
