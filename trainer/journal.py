@@ -8,8 +8,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from configs.publishing import write_text_atomically
-
 __all__ = ["Journal", "NoJournal"]
 
 
@@ -105,11 +103,14 @@ def _scalars(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, float]]:
 def _forget_later_steps(path: Path, step: int) -> None:
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text("utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
-            continue  # the last line of a killed process may be cut
-    write_text_atomically(path, "".join(kept))
+    # A stream's file may be long: it is never held as a whole.
+    good = 0
+    with open(path, "rb+") as lines:
+        for line in lines:
+            try:
+                if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+                    break
+            except (ValueError, KeyError, TypeError):
+                break  # a killed process may have left half a line
+            good += len(line)
+        lines.truncate(good)

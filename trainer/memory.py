@@ -42,6 +42,8 @@ class Memory:
         batch: embeddings of a batch and their gradients, on each device; with dense
             Adam the gradient of the largest table besides.
         input: blocks of examples, on the host.
+        served: tables of the served version, on each device, where a stream is scored
+            with it too.
     """
 
     rows: int
@@ -50,18 +52,21 @@ class Memory:
     start: int
     batch: int
     input: int
+    served: int = 0
 
     @property
     def device(self) -> int:
         """Bytes on each device."""
         # Nothing of a batch is there while tables are filled.
-        return self.tables + self.slots + max(self.start, self.batch)
+        return self.tables + self.slots + max(self.start, self.batch) + self.served
 
     def __str__(self) -> str:
+        beside = f" + {_mib(self.served)} of the served version" if self.served else ""
         return (
             f"{_mib(self.device)} = tables {_mib(self.tables)} ({self.rows:,} rows)"
             f" + slots of their optimizer {_mib(self.slots)} + the larger of"
             f" {_mib(self.start)} to fill them and {_mib(self.batch)} of a batch"
+            + beside
         )
 
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -275,17 +275,30 @@ def _check_labels(job: Job, training: ExampleFiles) -> None:
 
 
 def check_memory_here(
-    job: Job, cluster: Cluster, training: Source, vocabularies: Vocabularies
+    job: Job,
+    cluster: Cluster,
+    training: Source,
+    vocabularies: Vocabularies,
+    *,
+    served: bool = False,
 ) -> None:
     """Estimates what training takes, and tells of it.
+
+    Args:
+        job: the job.
+        cluster: the workers.
+        training: source of the training rows.
+        vocabularies: by table.
+        served: whether the served version is scored beside.
 
     Raises:
         TrainingError: if it does not fit.
     """
     devices = tf.distribute.get_strategy().num_replicas_in_sync
     gpus = len(tf.config.list_logical_devices("GPU"))
+    memory = memory_of(job, vocabularies, training, devices)
     line = check_memory(
-        memory_of(job, vocabularies, training, devices),
+        replace(memory, served=memory.tables) if served else memory,
         copies=devices // cluster.workers,
         host=free_on_host(),
         gpus=free_on_gpus(gpus),

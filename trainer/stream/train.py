@@ -111,6 +111,8 @@ def learn(
         until_end: end when all that is there is learned.
     """
     stream = state.stream or StreamState()
+    for left in run.folder.glob(".*.partial-*"):
+        left.unlink()  # half written by a killed process
     ends = WindowJournal(run.folder / WINDOWS_FILE)
     again = ends.after(stream.window, stream.position)
     progress = StreamProgress()
@@ -159,7 +161,7 @@ def _assembled(job: Job, beginning: Beginning) -> Assembly:
     expected = Expected(
         rows=stream_options(job).window_rows, split=beginning.split, layout=layout
     )
-    check_memory_here(job, ALONE, expected, beginning.vocabularies)
+    check_memory_here(job, ALONE, expected, beginning.vocabularies, served=True)
     new = beginning.run is None
     return assemble(
         job,
