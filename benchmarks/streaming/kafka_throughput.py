@@ -4,14 +4,17 @@ the same examples from files; what the broker uses is counted apart.
     python -m benchmarks.streaming.kafka_throughput SET JOB [--rows 500000]
 
 SET is an example set of JOB (the demo's, say); its training rows are repeated until
-there are enough. Rates are rows a second by the clock, and rows a CPU second of the
-reading process alone.
+there are enough. Rates are rows a second by the clock, and rows a second of processor
+time of the reading process alone; `--train` measures `python -m trainer stream` too,
+from its first window to its last, on the topic and on a folder of the same rows.
 """
 
 import argparse
 import json
 import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +32,7 @@ from configs.manifest import read_manifest
 from configs.preprocess import DeadLetters
 from scripts.kafka import Broker, make_topic
 from trainer.inputs.dead_messages import DeadMessages
-from trainer.inputs.files import ExampleFiles
+from trainer.inputs.files import ExampleFiles, Position
 from trainer.inputs.kafka_reader import TopicReader
 from trainer.inputs.kafka_source import KafkaSource, Windows
 from trainer.inputs.parts import parse_parts
@@ -49,6 +52,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=16_384)
     parser.add_argument("--batch", type=int, default=4096)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--train", action="store_true")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     job = load_job(options.job, [f"data.examples={options.set}"])
@@ -65,7 +69,9 @@ def measure(
     job: Job, broker: Broker, folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Returns the rates of each way to read."""
-    values = serialized(options.set, options.rows)
+    rows = read_manifest(options.set).splits["train"].rows
+    times = -(-options.rows // rows)
+    values = serialized(options.set, times)
     make_topic(broker.servers, TOPIC, PARTITIONS)
     kafka = Kafka(servers=broker.servers)
     before = broker.cpu_seconds()
@@ -86,18 +92,56 @@ def measure(
     for name, way in ways.items():
         results[name] = timed(way, len(values), options.repeats, broker)
     results["files, parsed"] = timed(
-        lambda: from_files(job, options.batch), None, options.repeats, None
+        lambda: from_files(job, options.batch, times),
+        len(values),
+        options.repeats,
+        None,
     )
+    if options.train:
+        before = broker.cpu_seconds()
+        topic = [f"stream.kafka.servers={broker.servers}"]
+        topic += [f"stream.examples_topic={TOPIC}"]
+        results["topic, trained"] = trained(folder / "topic", topic, options)
+        used = broker.cpu_seconds() - before
+        results["topic, trained"] |= rate(len(values), used)
+        sets = folder / "sets"
+        sets.mkdir()
+        for number in range(times):
+            (sets / f"{number:08d}").symlink_to(options.set.resolve())
+        results["folder, trained"] = trained(
+            folder / "folder", [f"data.examples={sets}"], options
+        )
     return results
 
 
-def serialized(folder: Path, rows: int) -> list[bytes]:
-    """Returns so many serialized examples of the training split."""
+def trained(
+    run: Path, overrides: list[str], options: argparse.Namespace
+) -> dict[str, float]:
+    """Trains on a stream to its end; returns rates behind the first window."""
+    settings = [
+        *overrides,
+        f"data.run={run}",
+        f"stream.train.starts_with={options.set}",
+        f"stream.train.window_rows={options.window}",
+    ]
+    command = [sys.executable, "-m", "trainer", "stream", str(options.job)]
+    command += ["--until-end", *(w for s in settings for w in ("--set", s))]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    lines = [json.loads(x) for x in (run / "metrics.jsonl").read_text().splitlines()]
+    windows = [line for line in lines if line["kind"] == "window"]
+    # When a line was written: its freshness counts from its last event.
+    clock = [w["freshness_s"] + w["last_time"] / 1_000 for w in windows]
+    rows = sum(window["rows"] for window in windows[1:])
+    return {"rows_per_second": round(rows / (clock[-1] - clock[0])), "rows": rows}
+
+
+def serialized(folder: Path, times: int) -> list[bytes]:
+    """Returns the serialized examples of the training split, so many times."""
     shards = read_manifest(folder).splits["train"].shards
     paths = [str(folder / shard.path) for shard in shards]
     zipped = "GZIP" if paths[0].endswith(".gz") else ""
     records = tf.data.TFRecordDataset(paths, zipped)
-    return list(records.repeat().take(rows).as_numpy_iterator())
+    return list(records.as_numpy_iterator()) * times
 
 
 def fill(kafka: Kafka, values: list[bytes]) -> None:
@@ -167,11 +211,12 @@ def parsed(
             yield part
 
 
-def from_files(job: Job, batch: int) -> Iterator[tf.Tensor]:
+def from_files(job: Job, batch: int, times: int) -> Iterator[tf.Tensor]:
     """The batches of the set's own files, parsed, in the order of the manifest."""
     files = ExampleFiles(job.data.examples, "train", job, batch_size=batch)
-    for (part,) in files.batches():
-        yield part["labels"]
+    for epoch in range(times):
+        for (part,) in files.batches(Position(epoch=epoch)):
+            yield part["labels"]
 
 
 def timed(
