@@ -45,8 +45,8 @@ class StreamJoin(Section):
     decided."""
     real_negatives: bool = True
     """Whether rows leave that tell only that windows ended without a positive. Tasks
-    that learn from `settled` rows need them; with `observations: fnw` alone they are
-    twice the rows for nothing."""
+    that learn from `settled` rows need them, and so do metrics; with nothing but
+    `observations: fnw` in a job they are half of the rows."""
     memory: Duration = "1d"
     """How long impressions are known after their longest window: for duplicates and
     late events."""
