@@ -4,7 +4,8 @@
 
 makes synthetic logs (JSON lines), runs both jobs on them in turn, each in a process of
 its own, checks that both give the same examples, and prints times and ratios. Times
-are wall clock without the imports; CPU seconds are of all threads.
+are wall clock without the imports; CPU seconds are of all threads. With `--tables` our
+job runs without side tables and with them, instead.
 """
 
 import argparse
@@ -18,6 +19,12 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.preprocessing.tables import (
+    KINDS,
+    check_equal,
+    overrides,
+    write_tables,
+)
 from configs import load_job
 
 JOB = Path(__file__).with_name("job.yaml")
@@ -31,14 +38,20 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", default="build/benchmark")
     parser.add_argument("--ours-only", action="store_true", help="no comparison")
-    parser.add_argument("--only", choices=["ours", "ordinary"], help=argparse.SUPPRESS)
+    parser.add_argument("--tables", action="store_true", help="side tables instead")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     folder = Path(arguments.folder)
     if arguments.only:
         _measure(arguments.only, folder)
         return
     _make_logs(folder, arguments.impressions)
-    kinds = ["ours"] if arguments.ours_only else ["ours", "ordinary"]
+    kinds = ["ours", "ordinary"]
+    if arguments.ours_only or arguments.tables:
+        kinds = ["ours"]
+    if arguments.tables:
+        print(write_tables(folder / "logs"), "rows")
+        kinds += KINDS
     results: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
     for _ in range(arguments.repeats):
         for kind in kinds:
@@ -74,12 +87,13 @@ def _in_process(kind: str, folder: Path) -> dict[str, float]:
 
 
 def _measure(kind: str, folder: Path) -> None:
-    job = load_job(JOB, [f"data.{name}" for name in _paths(folder)])
+    others = overrides(kind, folder) if kind in KINDS else []
+    job = load_job(JOB, [*(f"data.{name}" for name in _paths(folder)), *others])
     from benchmarks.preprocessing.element_by_element import run
     from preprocessing.run import preprocess
 
     wall, cpu = time.monotonic(), time.process_time()
-    if kind == "ours":
+    if kind != "ordinary":
         preprocess(job, overwrite=True, runner=RUNNER)
     else:
         run(job, str(folder / "ordinary"), RUNNER)
@@ -110,6 +124,8 @@ def _report(
                 f" (lowest {rates[0]:,.0f}, highest {rates[-1]:,.0f}),"
                 f" peak {max(r['peak_mebibytes'] for r in runs):,.0f} MiB"
             )
+    if KINDS[0] in results:
+        print(check_equal(folder))
     if "ordinary" not in results:
         return
     for unit in ("wall", "cpu"):
