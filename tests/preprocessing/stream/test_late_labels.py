@@ -250,3 +250,36 @@ def test_every_record_has_one_fate_also_behind_the_watermark(tmp_path: Path) -> 
             kinds = [row[2][column] for row, _ in rows]
             news = [k for k in kinds if k not in (oracle.FIRST, oracle.REPEATED)]
             assert values == sorted(values) and len(news) == 1
+
+
+@pytest.mark.slow
+def test_a_stream_of_late_labels_is_learned_and_scored_once(tmp_path: Path) -> None:
+    """From logs to metrics: each label is scored in the row that settles it."""
+    from trainer.stream.train import train_on_stream
+
+    written = logs(0, 150)
+    write_logs(tmp_path, written)
+    job = late_job(
+        tmp_path,
+        "model.tasks={click: {observations: fnw, losses: [{name: combined_pair}]},"
+        " conversion: {given: click, observations: fnw}}",
+        "training.batch_size=64",
+        "stream.train.window_rows=256",
+        records=200,
+    )
+    join = streamed(job)
+    assert join.commit is not None and join.commit.watermark is not None
+    train_on_stream(job, until_end=True)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    windows = [w for w in map(json.loads, lines) if w["kind"] == "window"]
+    assert len(windows) > 1
+    walks = expected(written, join.commit.watermark).values()
+    finals = [walk[-1][3] for walk in walks]
+    assert sum(w["rows"] for w in windows) == sum(map(len, walks))
+    clicks = [w["tasks"]["click"] for w in windows]
+    assert sum(task["rows"] for task in clicks) == len(finals)
+    assert sum(task["positives"] for task in clicks) == sum(y for y, _ in finals)
+    # The last impression's purchase is open still.
+    bought = [w["tasks"]["conversion"] for w in windows]
+    assert sum(task["rows"] for task in bought) == sum(y for y, _ in finals)
+    assert sum(task["positives"] for task in bought) == sum(y for _, y in finals)
