@@ -7,7 +7,9 @@ micro-batch went out and where it ended; a join that was killed asks it. Readers
 committed messages see all examples of a micro-batch or none.
 
 A message is a serialized example; its key the fingerprint of the event (8 bytes, most
-significant first), which decides on the partition; its timestamp the event time.
+significant first), its timestamp the event time. The id whose rows belong together (a
+context of the losses, else the request, else the event) decides on the partition, so
+that they stay side by side.
 """
 
 import time
@@ -63,7 +65,8 @@ class KafkaOutput:
         self._kafka = confluent_kafka()
         self._topic = stream.examples_topic
         self._examples = Path(job.data.examples)
-        self._ids = len(layout_of(job).ids)
+        ids = layout_of(job).ids
+        self._ids = len(ids), 0 if job.adjacent is None else ids.index(job.adjacent)
         self._group = group_of(job)
         seconds = duration_ms(stream.join.away) / 1_000
         self._patience = Patience(kafka.servers, seconds)
@@ -134,14 +137,14 @@ class KafkaOutput:
 
     def _produce(self, producer: Any, shards: Sequence[Path], partitions: int) -> None:
         """Sends examples, and waits until the broker has them."""
-        for count, (key, at, value) in enumerate(self._rows(shards)):
+        for count, (key, group, at, value) in enumerate(self._rows(shards)):
             while True:
                 try:
                     producer.produce(
                         self._topic,
                         value=value,
                         key=key.to_bytes(8, "big"),
-                        partition=key % partitions,
+                        partition=group % partitions,
                         timestamp=max(at, 0),  # Kafka knows no earlier one
                     )
                     break
@@ -156,11 +159,11 @@ class KafkaOutput:
             self._deliver(producer, 0.5)
         self._deliver(producer, 0.0)
 
-    def _rows(self, shards: Sequence[Path]) -> Iterator[tuple[int, int, bytes]]:
+    def _rows(self, shards: Sequence[Path]) -> Iterator[tuple[int, int, int, bytes]]:
         from preprocessing.stream.keyed_examples import keyed_examples  # TensorFlow
 
         for shard in shards:
-            yield from keyed_examples(shard, self._ids)
+            yield from keyed_examples(shard, *self._ids)
 
     def _deliver(self, producer: Any, seconds: float) -> None:
         """Lets messages go out.

@@ -9,18 +9,23 @@ import tensorflow as tf
 from configs.layout import EVENT_TIME, IDS
 from preprocessing.tfrecord import read_records
 
-__all__ = ["keyed_examples"]
+__all__ = ["KeyedExample", "keyed_examples"]
 
 _AT_ONCE = 4_096
 
 
-def keyed_examples(shard: Path, ids: int) -> Iterator[tuple[int, int, bytes]]:
-    """Yields of each example in a file the fingerprint of the event, its time in ms,
-    and the example.
+KeyedExample = tuple[int, int, int, bytes]
+"""Fingerprint of the event, fingerprint of the id whose rows belong together, time of
+the event in ms, and the example."""
+
+
+def keyed_examples(shard: Path, ids: int, together: int) -> Iterator[KeyedExample]:
+    """Yields the examples in a file.
 
     Args:
         shard: the file.
         ids: number of ids in an example; that of the event is the first.
+        together: which of them is the id whose rows belong together.
 
     Raises:
         DataError: if the file is damaged.
@@ -32,6 +37,7 @@ def keyed_examples(shard: Path, ids: int) -> Iterator[tuple[int, int, bytes]]:
     records = read_records(shard)
     while block := list(islice(records, _AT_ONCE)):
         parsed = tf.io.parse_example(block, features)
-        events = parsed[IDS].numpy()[:, 0].tolist()
+        found = parsed[IDS].numpy()
+        events, groups = found[:, 0].tolist(), found[:, together].tolist()
         times = parsed[EVENT_TIME].numpy().tolist()
-        yield from zip(events, times, block, strict=True)
+        yield from zip(events, groups, times, block, strict=True)

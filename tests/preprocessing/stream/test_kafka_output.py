@@ -37,16 +37,17 @@ def job_into(root: Path, servers: str, topic: str, **join: object) -> Job:
 class Rows(KafkaOutput):
     """Sends made-up rows in place of the examples in shards, which take TensorFlow."""
 
-    def _rows(self, shards) -> Iterator[tuple[int, int, bytes]]:
+    def _rows(self, shards) -> Iterator[tuple[int, int, int, bytes]]:
         (folder,) = {int(Path(shard).parent.name) for shard in shards} or {None}
         if folder is not None:
             yield from rows_of(folder)
 
 
-def rows_of(batch: int) -> Iterator[tuple[int, int, bytes]]:
+def rows_of(batch: int) -> Iterator[tuple[int, int, int, bytes]]:
+    """Rows of requests of three."""
     for number in range(ROWS):
         event = batch * 1_000 + number
-        yield event, event + 7, f"{batch}:{number}".encode()
+        yield event, event // 3, event + 7, f"{batch}:{number}".encode()
 
 
 def send(output: KafkaOutput, batch: int, *, rows: int = ROWS):
@@ -60,8 +61,8 @@ def send(output: KafkaOutput, batch: int, *, rows: int = ROWS):
 def expected(batches, partitions: int) -> dict[int, list[bytes]]:
     found: dict[int, list[bytes]] = {number: [] for number in range(partitions)}
     for batch in batches:
-        for event, _, value in rows_of(batch):
-            found[event % partitions].append(value)
+        for _, request, _, value in rows_of(batch):
+            found[request % partitions].append(value)
     return found
 
 
@@ -100,7 +101,7 @@ class TestBroker:
             (int.from_bytes(m.key(), "big"), m.timestamp()[1], m.value())
             for m in messages
         }
-        assert found == set(rows_of(5))
+        assert found == {(event, at, value) for event, _, at, value in rows_of(5)}
         consumer.close()
 
     def test_a_join_killed_between_any_steps_sends_once(
@@ -173,7 +174,7 @@ class TestBroker:
 
         class Large(KafkaOutput):
             def _rows(self, shards):
-                yield 1, 1, os.urandom(5_000)
+                yield 1, 1, 1, os.urandom(5_000)
 
         with pytest.raises(DataError, match="does not take the examples"):
             send(Large(job), 0)
@@ -222,9 +223,9 @@ def test_examples_are_read_with_event_and_time(tmp_path):
     events = [2**62, 3, 2**63 - 2]
     examples = [example(event % 2**61) for event in events]
     write_records(tmp_path, "a.tfrecord", [pa.array(examples)], compress=False)
-    found = list(keyed_examples(tmp_path / "a.tfrecord", 2))
+    found = list(keyed_examples(tmp_path / "a.tfrecord", 2, 1))
     assert found == [
-        (event % 2**61, event % 2**61 * 3, value)
+        (event % 2**61, 5, event % 2**61 * 3, value)
         for event, value in zip(events, examples, strict=True)
     ]
 
