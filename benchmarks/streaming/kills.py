@@ -53,7 +53,7 @@ _LONGEST_LIFE = 0.8
 _EARLY = 0.2
 """Share of the kills that fall anywhere in a start, before a new window."""
 
-_LIMIT_SECONDS = 300.0
+_LIMIT_SECONDS = 900.0
 
 
 def prove(
@@ -95,7 +95,7 @@ def prove(
     sets = write_sets(load_job(file), examples, seed)
     whole, killed = folder / "whole", folder / "killed"
     began = time.monotonic()
-    _Life(file, whole, folder / "whole.log").wait()
+    memory = _Life(file, whole, folder / "whole.log").wait()
     alone = time.monotonic() - began
     moments = _kill_and_go_on(file, killed, folder, kills, seed, disturb)
     found = _compare(file, whole, killed, rows)
@@ -107,6 +107,7 @@ def prove(
         "kills": sum(moments.values()),
         "moments": dict(moments),
         "seconds_alone": round(alone, 1),
+        "memory_alone_mib": _quarters(memory),
         "seconds": round(time.monotonic() - began, 1),
         **found,
     }
@@ -135,19 +136,38 @@ class _Life:
         self._process.join()
         return self._process.exitcode == -signal.SIGKILL
 
-    def wait(self) -> None:
-        """Waits for its end.
+    def wait(self) -> list[float]:
+        """Waits for its end; returns its resident memory in MiB over its life.
 
         Raises:
             RuntimeError: if it was not a good one.
         """
-        self._process.join(_LIMIT_SECONDS)
+        ends, memory = time.monotonic() + _LIMIT_SECONDS, []
+        while not self.ended and time.monotonic() < ends:
+            memory += _resident_mib(self._process.pid)
+            self._process.join(0.5)
         if self._process.exitcode != 0:
             self.kill()
             raise RuntimeError(
                 f"the trainer ended with {self._process.exitcode}:"
                 f" {self.log.read_text()[-3000:]}"
             )
+        return memory
+
+
+def _resident_mib(pid: int | None) -> list[float]:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return []  # it has ended
+    return [int(x.split()[1]) / 1024 for x in status.splitlines() if "VmRSS" in x]
+
+
+def _quarters(values: list[float]) -> list[int]:
+    """Returns the values at each quarter of the time, from the first to the last."""
+    if not values:
+        return []
+    return [round(values[(len(values) - 1) * k // 4]) for k in range(5)]
 
 
 def _main(arguments: list[str], log: str) -> None:
