@@ -66,10 +66,11 @@ def outputs(root: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("observe", [None, "30m"])
 def test_stopped_at_every_move_of_a_file(
-    tmp_path: Path, stopping: Callable[[int], None]
+    tmp_path: Path, stopping: Callable[[int], None], observe: str | None
 ) -> None:
-    job = stream_job(tmp_path, max_records=RECORDS)
+    job = stream_job(tmp_path, max_records=RECORDS, observe=observe)
     fed(tmp_path)
     read_all(job)
     expected = outputs(tmp_path)
