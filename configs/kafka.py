@@ -146,7 +146,8 @@ def client_options(kafka: Kafka) -> dict[str, str]:
         "reconnect.backoff.max.ms": "5000",
         "allow.auto.create.topics": "false",
         "socket.keepalive.enable": "true",
-        "log.connection.close": "false",
+        # Errors come to us, and are told once; the client would repeat them for ever.
+        "log_level": "2",
     }
     options |= {name: _text(value) for name, value in kafka.options.items()}
     filled = {name: _filled(name, text) for name, text in options.items()}

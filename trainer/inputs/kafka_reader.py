@@ -104,12 +104,15 @@ class TopicReader:
         options = {
             # Of all partitions together: what is read ahead of training.
             "queued.max.messages.kbytes": "32768",
+            # How soon a partition is known to have nothing more.
+            "fetch.wait.max.ms": "100",
             **consumer_options(kafka, group),
             "error_cb": self._on_error,
         }
         self._consumer = Consumer(options)
         self._heard = time.monotonic()
         self._asked = self._heard
+        self._assigned = False
         self._paused: set[int] = set()
 
     def connect(self) -> list[int]:
@@ -124,6 +127,8 @@ class TopicReader:
             try:
                 return self.partitions()
             except KafkaException as error:
+                if not self._assigned:
+                    self._consumer.poll(0)  # brings no message, but what is wrong
                 self._check_refused()
                 if time.monotonic() < ends:
                     time.sleep(0.2)
@@ -172,6 +177,7 @@ class TopicReader:
     def assign(self, offsets: Mapping[int, int]) -> None:
         """Reads these partitions from these offsets on, and no others."""
         self._paused.clear()
+        self._assigned = True
         self._consumer.assign(
             [TopicPartition(self._topic, p, at) for p, at in offsets.items()]
         )
