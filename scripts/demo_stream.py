@@ -47,8 +47,9 @@ WORLD = (
     " --late-conversion-share 0.02"
 )
 """What the generator makes; the windows are those of the job."""
-DRAIN_SECONDS = 10
-"""After the last event its label windows have to end, and it is to be learned."""
+CALM_SECONDS, DRAIN_SECONDS = 8, 60
+"""All ends when everything has been learned for so long, or so long after the last
+event. The very last rows stay open: no later event closes their windows."""
 TOLD_SECONDS = 10.0
 """Between two lines where they go to a file."""
 NAMES = {"model": "learner", "served": "served versions", "truth": "truth (best)"}
@@ -180,18 +181,29 @@ def run(
     wait_for(lambda: answers(watch), processes, seconds=300, what="served version")
     generate(processes, settings)
     print(f"\nLive; {FOLDER}/printed has what each process prints.\n", flush=True)
-    began, ends, told = time.monotonic(), None, 0.0
-    while ends is None or time.monotonic() < ends:
+    coming = count_rows(FOLDER / "coming")
+    began, told, busy = time.monotonic(), 0.0, time.monotonic()
+    ended = None
+    while (
+        ended is None or busy + CALM_SECONDS > time.monotonic() < ended + DRAIN_SECONDS
+    ):
         time.sleep(0.5)
         processes.check()
-        if ends is None and not processes.running("generator"):
-            ends = time.monotonic() + DRAIN_SECONDS
         watch.look()
         seconds = time.monotonic() - began
+        if ended is None and not processes.running("generator"):
+            ended = time.monotonic()
+        if watch.records < coming or watch.learned < watch.published:
+            busy = time.monotonic()
         if sys.stdout.isatty() or seconds >= told + TOLD_SECONDS:
             told = seconds
             tell(f"{seconds:4.0f} s | {watch.line()}")
     return watch
+
+
+def count_rows(folder: Path) -> int:
+    """Returns how many records logs have together."""
+    return sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
 
 
 def follow(processes: Processes, settings: list[str]) -> Watch:
@@ -267,7 +279,7 @@ def summarize(watch: Watch, prediction: dict[str, Any]) -> dict[str, Any]:
         "events": watch.records,
         "counters": watch.counters,
         "windows": len(windows),
-        "rows_learned": sum(window["rows"] for window in windows),
+        "rows_learned": watch.learned,
         "progressive": metrics,
         "versions": {
             version: {"step": step, "served": version in watch.served}

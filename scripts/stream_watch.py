@@ -48,6 +48,7 @@ class Watch:
         job: whose files are read.
         client: of the server.
         records: that the join has read, all logs together.
+        published: examples that the join has made for the trainer.
         counters: of the join, summed over its batches.
         windows: lines of the trainer, in order.
         checkpoints: by step, when each was complete, seconds since the epoch.
@@ -60,6 +61,7 @@ class Watch:
     job: Job
     client: Client
     records: int = 0
+    published: int = 0
     counters: dict[str, int] = field(default_factory=dict)
     windows: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: dict[int, float] = field(default_factory=dict)
@@ -97,6 +99,11 @@ class Watch:
         """Records that the join reads a second, over the last ones."""
         (first, before), (last, after) = self._pace[0], self._pace[-1]
         return (after - before) / (last - first) if last > first else 0.0
+
+    @property
+    def learned(self) -> int:
+        """Rows that the trainer has learned from."""
+        return sum(window["rows"] for window in self.windows)
 
     @property
     def version(self) -> int | None:
@@ -141,6 +148,8 @@ class Watch:
                 continue
             manifest = read_manifest(folder)
             self._sets[number] = _written(folder / MANIFEST_FILE), manifest.stream
+            split = manifest.splits.get("train")
+            self.published += split.rows if split else 0
             for name, count in manifest.counters.items():
                 self.counters[name] = self.counters.get(name, 0) + count
                 if name.endswith(".read"):
