@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from configs.job import Job
+from configs.layout import LABEL_KINDS, LABELS, EventKind
 from trainer.auxiliary.of_backbone import build_backbone_loss
 from trainer.auxiliary.registry import build_auxiliary
 from trainer.inference import InferenceModel
@@ -115,6 +116,7 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
                 losses[f"{task}/{loss.name}"] = values[loss.name]
                 total += section.weight * loss.weight * values[loss.name]
             logged |= {f"{task}/{name}": value for name, value in others.items()}
+        batch = _with_new_positives(batch)
         for config in self._job.model.auxiliary:
             value = self._auxiliary[config.name](groups, dict(batch))
             losses[f"auxiliary/{config.name}"] = value
@@ -143,3 +145,12 @@ class TrainingModel(keras.Model):  # type: ignore[misc]
             found = hidden(groups, training=training)
             found = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), found)
             return found
+
+
+def _with_new_positives(batch: Batch) -> Batch:
+    """Returns the batch for auxiliary tasks: where labels come late, a label is 1 in
+    the one row of its impression that tells so first."""
+    if LABEL_KINDS not in batch:
+        return batch
+    news = tf.not_equal(batch[LABEL_KINDS], EventKind.REPEATED)
+    return {**batch, LABELS: batch[LABELS] * tf.cast(news, tf.float32)}

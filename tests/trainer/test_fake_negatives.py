@@ -309,6 +309,21 @@ def test_a_batch_without_a_row_of_the_task_gives_zero(rows: int) -> None:
     assert all(np.isfinite(g.numpy()).all() for g in gradients if g is not None)
 
 
+def test_auxiliary_tasks_see_a_click_once() -> None:
+    job = late_job("model.auxiliary=[{name: uim}]")
+    model, batch = built(job), late_batch(job)
+    again = batch["label_kinds"].numpy() == late.REPEATED
+    clicked = batch["labels"].numpy() == 1.0
+    assert (again & clicked)[:, 0].any()
+    values = model.compute_losses(batch, training=False)
+    only = dict(batch, labels=tf.constant(np.where(again, 0, clicked), tf.float32))
+    expected = model.compute_losses(only, training=False)
+    assert float(values["auxiliary/uim"]) == float(expected["auxiliary/uim"])
+    del batch["label_kinds"]
+    whole = model.compute_losses(batch, training=False)
+    assert float(values["auxiliary/uim"]) != float(whole["auxiliary/uim"])
+
+
 REFUSED = [
     (
         [
