@@ -92,17 +92,15 @@ class Spool:
         self._consumer.assign(starts)
         left = dict(opened)
         while left:
-            messages = self._consumer.consume(_AT_ONCE, timeout=_WAIT_SECONDS)
-            for message in messages:
+            answered = False
+            for message in self._consumer.consume(_AT_ONCE, timeout=_WAIT_SECONDS):
                 error = message.error()
-                if (
-                    error is None
-                    or error.code() == self._kafka.KafkaError._PARTITION_EOF
-                ):
+                if error is None or error.name() == "_PARTITION_EOF":
                     self._take(message, error is None, left)
+                    answered = True
                 else:
                     self._failed(message, error, left)
-            if messages:
+            if answered:
                 self._patience.answered()
             elif left:
                 self._patience.waited()
@@ -128,7 +126,6 @@ class Spool:
         one = left.get((message.topic(), message.partition()))
         if is_passing(error) or error.name() == "UNKNOWN_TOPIC_OR_PART":
             self._patience.note(error)
-            self._patience.waited()
         elif error.name() in ("_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE"):
             what = message.topic() if one is None else one.name
             raise DataError(

@@ -78,6 +78,7 @@ def _reason(value: bytes | None) -> str | None:
 
 
 def _one_line(value: bytes) -> bytes:
+    value = value.removeprefix(b"\xef\xbb\xbf")
     # Between the values of JSON a line break is white space, inside none can be.
     if b"\n" in value or b"\r" in value:
         value = value.replace(b"\n", b" ").replace(b"\r", b" ")
@@ -95,6 +96,6 @@ def _is_parsed(content: bytes, lines: int, time: Field) -> bool:
 
 def _is_object(value: bytes) -> bool:
     try:
-        return isinstance(json.loads(value.decode()), dict)
+        return isinstance(json.loads(value.decode("utf-8-sig")), dict)
     except (ValueError, RecursionError):
         return False

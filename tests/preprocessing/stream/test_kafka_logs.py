@@ -96,7 +96,7 @@ def test_messages_that_are_no_records_say_where_they_are(
         b"\xff\xfe{}",
         b'{"impression": "i2", "time": "?"}',
         b"a\nb\x00c",
-        record(3),
+        b"\xef\xbb\xbf" + record(3),
     ]
     fill(mock_kafka, topic_name, {1: shown})
     logs = KafkaLogs(job_over(tmp_path, mock_kafka.servers, topic_name))
