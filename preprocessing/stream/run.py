@@ -38,6 +38,7 @@ def run_stream(job: Job, *, once: bool = False, until_idle: bool = False) -> int
         stream = StreamingJoin(job, state)
         began = time.monotonic()
         manifest = stream.recover()
+        next_step = began
         while True:
             if manifest is not None:
                 made += 1
@@ -46,10 +47,11 @@ def run_stream(job: Job, *, once: bool = False, until_idle: bool = False) -> int
                 break
             if not stream.behind and not (once or until_idle):
                 # What has gathered meanwhile is read at once, and otherwise waited for.
-                end.wait(max(0.0, began + interval - time.monotonic()))
+                end.wait(max(0.0, next_step - time.monotonic()))
                 if end.is_set():
                     break
             began = time.monotonic()
+            next_step = began + interval
             manifest = stream.step()
             if manifest is None and (once or until_idle):
                 break

@@ -165,8 +165,7 @@ class State:
 
     def write_commit(self, commit: Commit) -> None:
         """Writes a commit, for good, and removes what it does not list."""
-        for path in commit.digests:
-            folder = (self.root / path).parent
+        for folder in {(self.root / path).parent for path in commit.digests}:
             _flush(folder)
         write_text_atomically(self.root / "commit.json", commit.to_text())
         _flush(self.root)
