@@ -41,7 +41,14 @@ from trainer.checkpoint import Checkpoints
 
 __all__ = ["main", "prove"]
 
-TIMED = ("lag_rows", "away_s", "freshness_s", "arrival_s", "rows_per_second")
+TIMED = (
+    "lag_rows",
+    "away_s",
+    "freshness_s",
+    "arrival_s",
+    "rows_per_second",
+    "waited_s",
+)
 """What a window's line says of the clock."""
 
 PARTITIONS = 4
@@ -116,11 +123,14 @@ def prove(
 class _Life:
     """A trainer in a process of its own, forked from one that has TensorFlow."""
 
-    def __init__(self, file: Path, run: Path, log: Path) -> None:
+    def __init__(
+        self, file: Path, run: Path, log: Path, *, until_end: bool = True
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["trainer.stream.train", __name__])
         self.log = log
-        arguments = ["stream", str(file), "--until-end", "--set", f"data.run={run}"]
+        arguments = ["stream", str(file), "--set", f"data.run={run}"]
+        arguments += ["--until-end"] * until_end
         self._process = context.Process(target=_main, args=(arguments, str(log)))
         self._process.start()
 
@@ -286,8 +296,9 @@ def _checkpoint(run: Path) -> dict[str, Any]:
 def _windows(run: Path) -> list[dict[str, Any]]:
     lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
     return [
-        {key: value for key, value in json.loads(line).items() if key not in TIMED}
-        for line in lines
+        {key: value for key, value in line.items() if key not in TIMED}
+        for line in map(json.loads, lines)
+        if line["kind"] == "window"
     ]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from configs.job import Job
 from trainer.assembly import Assembly
 from trainer.checkpoint import State
+from trainer.inputs.stream_source import SourceStatus
 from trainer.interruption import Interruption
 from trainer.journal import Journal
 from trainer.metrics.likelihood import Likelihood
@@ -33,6 +34,9 @@ __all__ = ["StreamLoop"]
 _PLOTTED = ("losses", "lag_rows", "freshness_s", "rows_per_second", "skipped_steps")
 
 _CURVES = ("auc", "gauc", "log_loss", "calibration", "observed_rate")
+
+_TELL_SECONDS = 60.0
+"""Between two lines of metrics where no window comes."""
 
 _WAIT_SECONDS = 0.2
 """A signal is obeyed so soon where no window is ready."""
@@ -86,6 +90,7 @@ class StreamLoop:
             checkpoints=run.checkpoints.folder,
             warn=progress.write,
         )
+        self._learned = self._told = time.monotonic()
         self._journal = Journal(run.metrics_file, run.tensorboard, step=state.step)
 
     @property
@@ -104,7 +109,7 @@ class StreamLoop:
                     self._save()  # what was learned is good, whatever the source says
                     raise
                 if window is None:
-                    self._progress.waiting(self._reader.status)
+                    self._wait()
                     continue
                 self._learn(window)
                 if self._stream.window % self._every == 0:
@@ -114,6 +119,20 @@ class StreamLoop:
             self._journal.close()
         self._save()
         return self.state
+
+    def _wait(self) -> None:
+        """Tells, now and then, that nothing is there to be learned."""
+        self._progress.waiting(self._reader.status)
+        if time.monotonic() - self._told < _TELL_SECONDS:
+            return
+        self._told = time.monotonic()
+        values = {
+            "waited_s": self._told - self._learned,
+            **_distance(self._reader.status, self._stream.last_time),
+        }
+        self._journal.write(
+            "waiting", step=self.state.step, epoch=self.state.epoch, values=values
+        )
 
     def _save(self) -> None:
         """Writes a checkpoint, unless the last one is of this window."""
@@ -143,6 +162,7 @@ class StreamLoop:
             "progressive": progressive_metrics(stream.progressive),
             "losses": losses,
             "counters": stream.counters,
+            "waited_s": began - self._learned,
             **self._timing(window, time.monotonic() - began),
         }
         self._journal.write(
@@ -153,6 +173,7 @@ class StreamLoop:
             plotted=_plotted(values),
         )
         self._progress.learned(values)
+        self._learned = self._told = time.monotonic()
 
     def _train(self, window: Window) -> dict[str, float]:
         """Makes the steps of a window; returns its mean losses."""
@@ -166,13 +187,10 @@ class StreamLoop:
         return losses
 
     def _timing(self, window: Window, seconds: float) -> dict[str, Any]:
-        now = time.time()
         arrived = window.arrived
         return {
-            "lag_rows": window.status.lag_rows,
-            "away_s": window.status.away_seconds,
-            "freshness_s": now - window.last_time / 1_000,
-            "arrival_s": None if arrived is None else now - arrived / 1_000,
+            **_distance(window.status, window.last_time),
+            "arrival_s": None if arrived is None else time.time() - arrived / 1_000,
             "rows_per_second": window.end.rows / seconds if seconds else None,
             "skipped_steps": self._skipped_steps.count,
             "learning_rate": float(self._assembly.dense.scheduled_rate()),
@@ -210,6 +228,15 @@ def _behind(
         metrics=metrics,
         counters=counters,
     )
+
+
+def _distance(status: SourceStatus, last_time: int | None) -> dict[str, Any]:
+    """Returns how far learning is behind the stream and behind the clock."""
+    return {
+        "lag_rows": status.lag_rows,
+        "away_s": status.away_seconds,
+        "freshness_s": None if last_time is None else time.time() - last_time / 1_000,
+    }
 
 
 def _plotted(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,14 @@ def windows(job: Job) -> list[dict[str, Any]]:
     return [line for line in found if line["kind"] == "window"]
 
 
-TIMED = ("lag_rows", "away_s", "freshness_s", "arrival_s", "rows_per_second")
+TIMED = (
+    "lag_rows",
+    "away_s",
+    "freshness_s",
+    "arrival_s",
+    "rows_per_second",
+    "waited_s",
+)
 
 
 def untimed(job: Job) -> list[dict[str, Any]]:
