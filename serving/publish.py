@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -90,7 +90,8 @@ def watch(
         try:
             _forever(publisher, poll_seconds, uncompared)
         except _Stopped:
-            publisher.recover()  # removes what was half made
+            with suppress(PairstreamError, OSError):  # the next one does so, too
+                publisher.recover()  # removes what was half made
             _say("stopped")
 
 

@@ -34,7 +34,7 @@ from serving.decisions import (
 from serving.gate import WINDOWS_BACK, Verdict, judge
 from serving.locks import locked
 from serving.publish_export import Export, export_in_child
-from serving.published import origin_of, remove_version, sweep_versions
+from serving.published import Origin, origin_of, remove_version, sweep_versions
 from serving.run_folder import Checkpoint, RunFolder
 from serving.schedule import is_decided, is_due
 from serving.versions import complete_versions, next_version
@@ -76,7 +76,6 @@ class Publisher:
     def recover(self) -> None:
         """Removes what an earlier publisher left half made, and completes its log."""
         sweep_versions(self._models)
-        self._run.sweep()
         self.reconcile()
 
     def reconcile(self) -> None:
@@ -86,8 +85,11 @@ class Publisher:
             known = by_version(self._log())
             for number in complete.keys() - known.keys():
                 self._adopt(number, complete[number])
+            for number in self._run.candidates():  # of exports that were killed
+                self._run.drop(number)
             for number in self._run.kept_versions():
-                if number not in complete:
+                # What the log does not know may be kept for another folder of models.
+                if number in known and number not in complete:
                     self._run.forget(number)
             self.tell_trainer()
 
@@ -184,18 +186,20 @@ class Publisher:
         self, checkpoint: Checkpoint, verdict: Verdict, log: Sequence[Decision]
     ) -> Decision | None:
         numbers = [d.version for d in log if d.version is not None]
+        numbers += self._run.kept_versions()
         version = max([next_version(self._models), *(n + 1 for n in numbers)])
         started = time.monotonic()
         try:
-            kept = self._run.keep(checkpoint, version)
-            self._export(self._job, kept.folder, version, self._lock)
+            linked = self._run.link(checkpoint, version)
+            self._export(self._job, linked.folder, version, self._lock)
             if version not in complete_versions(self._models):
                 raise ExportError(f"{self._models / str(version)} did not appear")
+            self._run.accept(version)
         except CheckpointError as error:
             self._say(f"{error}: it will be looked at")
             return None
         except (PairstreamError, OSError) as error:
-            self._run.forget(version)
+            self._run.drop(version)
             failed = replace(verdict, reasons=(str(error),))
             return self._record(_decision("failed", checkpoint, failed))
         seconds = round(time.monotonic() - started, 1)
@@ -222,14 +226,13 @@ class Publisher:
         """Adds to the log a version that is there without a word: another command made
         it, or the publisher was killed just then."""
         origin = origin_of(folder)
-        mine = origin is not None and origin.run == os.path.abspath(self._run.folder)
-        kept = self._run.kept(number) if mine else None
+        kept = None
+        if origin is not None and origin.run == os.path.abspath(self._run.folder):
+            self._run.accept(number)
+            kept = self._run.kept(number)
         ours = kept is not None and origin is not None and kept.step == origin.step
-        if mine and origin is not None and not ours:
-            found = self._run.at_step(origin.step)
-            kept = None if found is None else self._keep_if_there(found, number)
-        if kept is None:
-            self._run.forget(number)
+        if not ours:
+            kept = self._linked(origin, number)
         if ours:
             self._hold_back(number)
         note = "its publisher was killed" if ours else "exported by another command"
@@ -246,11 +249,19 @@ class Publisher:
             )
         )
 
-    def _keep_if_there(self, checkpoint: Checkpoint, number: int) -> Checkpoint | None:
+    def _linked(self, origin: Origin | None, number: int) -> Checkpoint | None:
+        """Keeps the checkpoint of a version that another command exported, if it is of
+        this run and still there."""
+        if origin is None or origin.run != os.path.abspath(self._run.folder):
+            return None
+        found = self._run.checkpoint(str(origin.step))
         try:
-            return self._run.keep(checkpoint, number)
+            if found is not None:
+                self._run.link(found, number)
+                self._run.accept(number)
         except CheckpointError:
             return None
+        return self._run.kept(number) if found else None
 
     def _is_kept(self, version: int) -> bool:
         """Whether the trainer can score a version: it is of this run, and its

@@ -19,6 +19,7 @@ from configs.publishing import write_text_atomically
 __all__ = ["Checkpoint", "RunFolder", "read_checkpoint"]
 
 _STATE, _INDEX = "state.json", "variables.index"
+_CANDIDATE = ".candidate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +79,6 @@ class RunFolder:
             step = int(which)
         return read_checkpoint(folder / f"{step:08d}")
 
-    def at_step(self, step: int) -> Checkpoint | None:
-        """Returns the checkpoint of a step, None if it is gone."""
-        return read_checkpoint(self.folder / "checkpoints" / f"{step:08d}")
-
     def kept(self, version: int) -> Checkpoint | None:
         """Returns the checkpoint of a published version, None if it is not kept."""
         return read_checkpoint(self.published / str(version))
@@ -92,45 +89,60 @@ class RunFolder:
             return []
         return [int(p.name) for p in self.published.iterdir() if p.name.isdigit()]
 
-    def keep(self, checkpoint: Checkpoint, version: int) -> Checkpoint:
-        """Links a checkpoint as the one of a version, whole or not at all.
+    def link(self, checkpoint: Checkpoint, version: int) -> Checkpoint:
+        """Links a checkpoint as the one to make a version of, whole or not at all; it
+        is kept from `accept` on.
 
         Raises:
             CheckpointError: if training removed or replaced it meanwhile.
             OSError: if it cannot be linked or copied.
         """
-        target = self.published / str(version)
-        partial = self.published / f".{version}.partial-{os.getpid()}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        target = self._candidate(version)
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
         try:
             for path in sorted(checkpoint.folder.iterdir()):
-                _link(path, partial / path.name)
-            found = read_checkpoint(partial)
+                _link(path, target / path.name)
+            found = read_checkpoint(target)
         except FileNotFoundError:
             found = None
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+            self.drop(version)
             raise
         if found is None or found.digest != checkpoint.digest:
-            shutil.rmtree(partial, ignore_errors=True)
+            self.drop(version)
             raise CheckpointError(
                 f"{checkpoint.folder} was removed while it was read: training has a"
                 " newer one"
             )
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-        kept = read_checkpoint(target)
-        return found if kept is None else kept
+        return found
+
+    def accept(self, version: int) -> None:
+        """Keeps the linked checkpoint of a version that has appeared, if there is one.
+
+        Raises:
+            OSError: if it cannot be renamed.
+        """
+        if self._candidate(version).is_dir():
+            shutil.rmtree(self.published / str(version), ignore_errors=True)
+            self._candidate(version).rename(self.published / str(version))
+
+    def drop(self, version: int) -> None:
+        """Removes the linked checkpoint of a version that did not appear."""
+        shutil.rmtree(self._candidate(version), ignore_errors=True)
 
     def forget(self, version: int) -> None:
         """Removes the checkpoint that was kept for a version."""
         shutil.rmtree(self.published / str(version), ignore_errors=True)
 
-    def sweep(self) -> None:
-        """Removes what a killed publisher left half made."""
-        for path in self.published.glob(".*.partial-*"):
-            shutil.rmtree(path, ignore_errors=True)
+    def candidates(self) -> list[int]:
+        """Returns the versions for which a checkpoint is linked."""
+        found = self.published.glob(f".*{_CANDIDATE}")
+        numbers = [path.name[1:].removesuffix(_CANDIDATE) for path in found]
+        return [int(number) for number in numbers if number.isdecimal()]
+
+    def _candidate(self, version: int) -> Path:
+        return self.published / f".{version}{_CANDIDATE}"
 
     def say_served(self, version: int | None) -> None:
         """Tells the trainer which version is served; None: none of this run.

@@ -87,6 +87,8 @@ class Reloader:
                 self.look()
             except OSError as error:  # A disk that is away: what is loaded stays.
                 self._warn(f"{self._models} cannot be read: {error}")
+            except Exception:  # A defect of ours is no reason to follow no more.
+                self._warn(traceback.format_exc())
 
     def stop(self) -> None:
         """Ends `run`, after the version that is being loaded."""

@@ -82,7 +82,7 @@ def test_a_publisher_is_killed_and_told_to_stop(tmp_path: Path) -> None:
 def test_told_to_stop_while_exporting(tmp_path: Path) -> None:
     path, models = trained(tmp_path), tmp_path / "models"
     with watching(path) as process:
-        until(lambda: (tmp_path / "run/published/1").exists())
+        until(lambda: (tmp_path / "run/published/.1.candidate").exists())
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)

@@ -141,6 +141,20 @@ def test_old_versions_are_removed(place: Place) -> None:
     assert place.versions() == [5, 6, 7]
 
 
+def test_another_folder_of_models_harms_nothing(place: Place) -> None:
+    """A disk that is not mounted, say: an empty folder in its place."""
+    place.publish(10)
+    place.models.rename(place.models.with_name("away"))
+    place.restarted()
+    place.publish(20)
+    assert place.versions() == [2] and place.told() == {"version": 2, "step": 20}
+    shutil.rmtree(place.models)
+    place.models.with_name("away").rename(place.models)
+    place.restarted()
+    assert place.told() == {"version": 1, "step": 10}
+    assert place.publish(30, served=1).version == 3
+
+
 def test_versions_of_others_are_left_alone(place: Place) -> None:
     place.publish(10)
     write_version(place.job, place.run.checkpoint(11), 2)  # by hand, of this run
@@ -216,6 +230,7 @@ class Killed(BaseException):
     "moment",
     [
         "serving.publisher.Publisher._hold_back",
+        "serving.publisher.RunFolder.accept",
         "serving.publisher.append_decision",
         "serving.publisher.RunFolder.say_served",
         "serving.publisher.remove_version",
@@ -257,9 +272,10 @@ def test_killed_while_exporting(place: Place) -> None:
     half.mkdir()
     (half / "saved_model.pb").write_text("")
     place.export.error = None
-    assert (place.run.folder / "published/2").exists()
+    assert (place.run.folder / "published/.2.candidate").exists()
     place.restarted()
-    assert not half.exists() and not (place.run.folder / "published/2").exists()
+    assert not half.exists()
+    assert [p.name for p in (place.run.folder / "published").glob("[.2]*")] == []
     assert place.told() == {"version": 1, "step": 10}
     decision = place.publisher.consider()
     assert decision is not None and decision.version == 2
