@@ -23,6 +23,12 @@ descriptor of the lock. Raises an ExportError if that fails."""
 
 _TIMEOUT_SECONDS = 3_600
 
+_ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join(sys.path),
+    # The trainer's GPU has no room for a second model, and exporting needs none.
+    "CUDA_VISIBLE_DEVICES": "-1",
+}
+
 
 def export_in_child(job: Job, checkpoint: Path, version: int, lock: int) -> None:
     """Runs `python -m serving export`.
@@ -40,7 +46,7 @@ def export_in_child(job: Job, checkpoint: Path, version: int, lock: int) -> None
         try:
             done = subprocess.run(  # noqa: S603 (our own module)
                 command,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={**os.environ, **_ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
