@@ -183,13 +183,17 @@ def _write_split(
         for part, (start, stop) in enumerate(_shard_limits(plan, table))
     ]
     labels = matrix_of(table[LABELS])
+    positives = labels
+    if LABEL_KINDS in table.column_names:
+        # An impression is counted in the row that tells of its label.
+        positives = labels * (matrix_of(table[LABEL_KINDS]) != EventKind.REPEATED)
     times = column_array(table, EVENT_TIME).to_numpy()
     _keep_golden(plan, bucket, split, table)
     summary: dict[str, object] = {
         "shards": [shard.model_dump() for shard in shards],
         "rows": table.num_rows,
         "positives": {
-            name: int(labels[:, i].sum()) for i, name in enumerate(job.labels)
+            name: int(positives[:, i].sum()) for i, name in enumerate(job.labels)
         },
         "first_time": int(times.min()),
         "last_time": int(times.max()),

@@ -158,6 +158,12 @@ def test_rows_are_those_of_the_walk_however_small_the_micro_batches(
         for kind, name in enumerate(names):
             assert sums[f"streams.rows.{name}"] == kinds.count(kind) > 0
         assert sums["impressions.kept"] == kinds.count(oracle.FIRST)
+        positives = Counter[str]()
+        for path in stream_sets(Path(job.data.examples)).values():
+            positives.update(read_manifest(path).splits["train"].positives)
+        finals = [rows[-1][3] for rows in walks.values()]
+        clicks, bought = (sum(column) for column in zip(*finals, strict=True))
+        assert positives == {"click": clicks, "conversion": bought}
     assert len(batches) == 2
 
 
