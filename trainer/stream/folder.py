@@ -22,9 +22,10 @@ from trainer.inputs.stream_source import (
     SourceStatus,
     StreamPosition,
     StreamWindow,
+    WindowGone,
 )
 from trainer.stream.options import stream_options
-from trainer.stream.sets import OpenedSet, StreamSets, is_later
+from trainer.stream.sets import EXPIRED, OpenedSet, StreamSets, is_later
 
 __all__ = ["FolderSource"]
 
@@ -46,6 +47,7 @@ class FolderSource:
         options = stream_options(job)
         self._window_rows = options.window_rows
         self._window_wait = duration_ms(options.window_wait) / 1_000
+        self._expired = options.expired
         self._until_end = until_end
         self._sets = StreamSets(job)
         self._current: OpenedSet | None = None
@@ -87,6 +89,7 @@ class FolderSource:
                 if current is not None and self._row < current.rows:
                     self._gather(current, wanted)
                 elif not self._go_on():
+                    self._check_there(end)
                     break
             if self._closes(end):
                 return self._window()
@@ -128,6 +131,8 @@ class FolderSource:
         if current is None:
             return _BLOCK
         same, left = current.name == end["set"], int(end["row"]) - self._row
+        if is_later(current.name, end["set"]) and EXPIRED in self._counters:
+            raise WindowGone(f"{end['set']} is gone, and rows before it are")
         if is_later(current.name, end["set"]) or (same and left < 0):
             raise DataError(
                 f"{current.folder}: a window ended at row {end['row']} of {end['set']},"
@@ -142,6 +147,17 @@ class FolderSource:
             return False
         waited = time.monotonic() - self._since >= self._window_wait
         return self._count() >= self._window_rows or waited or self._until_end
+
+    def _check_there(self, end: StreamPosition | None) -> None:
+        if end is None or self._sets.has(end["set"]):
+            return
+        if self._expired == "earliest":
+            raise WindowGone(f"{end['set']} is gone")
+        raise DataError(
+            f"a window ended in the set {end['set']}, which is gone before it could be"
+            " learned again. Put it back, keep more sets (stream.join.keep_sets), or go"
+            " on without it: stream.train.expired: earliest"
+        )
 
     def _window(self) -> StreamWindow:
         window = StreamWindow(

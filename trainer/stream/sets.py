@@ -16,12 +16,13 @@ from trainer.inputs.stream_source import StreamPosition
 from trainer.stream.options import stream_options
 from trainer.stream.state import SetMark
 
-__all__ = ["SPLIT", "OpenedSet", "StreamSets", "is_later"]
+__all__ = ["EXPIRED", "SPLIT", "OpenedSet", "StreamSets", "is_later"]
 
 SPLIT = "train"
 """What a stream is learned from; its own scores stand in for validation."""
 
 EXPIRED = "expired_sets"
+"""Counts the sets that were gone before they were read."""
 
 _LIST_SECONDS = 5.0
 """Between two looks at all names of the folder."""
@@ -86,7 +87,7 @@ class StreamSets:
         if not mark.name:
             return {}
         rows = 0
-        if self._is_there(mark.name):
+        if self.has(mark.name):
             rows = self._open(mark.name).rows
         return {"set": mark.name, "row": rows, "rows": rows, "digest": mark.digest}
 
@@ -97,7 +98,7 @@ class StreamSets:
             DataError: if it is another set by now, or is gone before its end.
         """
         name, rows = str(position["set"]), int(position["rows"])
-        if not self._is_there(name):
+        if not self.has(name):
             if any(not is_later(other, name) for other in self._names()):
                 raise DataError(
                     f"{self._root} has sets from before {name}, the last one learned"
@@ -165,25 +166,25 @@ class StreamSets:
     def _count(self, name: str | None) -> None:
         new = [n for n in self._names() if n not in self._rows and is_later(n, name)]
         for one in new[:_COUNTED_AT_ONCE]:
-            if self._is_there(one):
+            if self.has(one):
                 split = open_one(join(self._root, one)).splits.get(SPLIT)
                 self._rows[one] = 0 if split is None else split.rows
 
     def _name_after(self, name: str | None) -> str | None:
         """Returns the name of the next complete set."""
         number = None if name is None else number_of_set(name)
-        if number is not None and self._is_there(set_name(number + 1)):
+        if number is not None and self.has(set_name(number + 1)):
             return set_name(number + 1)
         if time.monotonic() - self._listed_at >= (0.0 if number is None else 1.0):
             self._listed_at = time.monotonic()
             self._listed = self._names()
         for one in self._listed:
-            if is_later(one, name) and self._is_there(one):
+            if is_later(one, name) and self.has(one):
                 break
         else:
             return None
         # Sets are published in order: what was not there a moment ago may be now.
-        if number is not None and self._is_there(set_name(number + 1)):
+        if number is not None and self.has(set_name(number + 1)):
             return set_name(number + 1)
         return one
 
@@ -207,7 +208,8 @@ class StreamSets:
             )
         return sorted(filter(_is_set, names), key=_order)
 
-    def _is_there(self, name: str) -> bool:
+    def has(self, name: str) -> bool:
+        """Returns whether a set of this name is published."""
         path = join(join(self._root, name), MANIFEST_FILE)
         if is_remote(path):
             return file_size(path) is not None

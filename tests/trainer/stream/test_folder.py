@@ -11,7 +11,7 @@ import tensorflow as tf
 from configs import DataError, Job
 from tests.trainer.example_sets import random_rows, write_example_set
 from tests.trainer.stream.sets import SIZES, publish, publish_all, stream_job
-from trainer.inputs.stream_source import StreamPosition, StreamWindow
+from trainer.inputs.stream_source import StreamPosition, StreamWindow, WindowGone
 from trainer.stream.folder import FolderSource
 
 
@@ -118,6 +118,32 @@ def test_sets_that_are_gone_unread_are_an_error_or_counted(tmp_path: Path) -> No
     found = read_all(lenient, first.position)
     assert found[0].counters == {"expired_sets": 2}
     assert sum(window.rows for window in found) == 30 + 64 + 21
+
+
+def test_a_window_that_is_gone_cannot_be_read_again(tmp_path: Path) -> None:
+    """Its end was noted, a crash undid what was learned, and then its set went."""
+    job = stream_job(tmp_path)
+    publish_all(job)
+    first, second, third, *_ = read_all(job)
+    lenient = stream_job(tmp_path, "stream.train.expired=earliest")
+    for number in (2, 3, 4):
+        shutil.rmtree(Path(job.data.examples) / f"{number:08d}")
+    source = FolderSource(job)
+    source.open(first.position)
+    with pytest.raises(DataError, match="00000002, which is gone before it could be"):
+        source.next_window(0.0, second.position)
+    source = FolderSource(lenient)
+    source.open(first.position)
+    with pytest.raises(WindowGone):
+        source.next_window(0.0, second.position)
+    publish(job, 5, 25)
+    source = FolderSource(lenient)
+    source.open(first.position)
+    with pytest.raises(WindowGone):
+        source.next_window(0.0, third.position)
+    window = source.next_window(0.0)
+    assert window is not None and window.counters == {"expired_sets": 3}
+    assert ids_of(window) == all_ids()[40:70] + [105_000 + n for n in range(10)]
 
 
 def test_a_set_that_was_removed_after_it_was_read_is_not_missed(tmp_path: Path) -> None:
