@@ -365,8 +365,11 @@ def draw(runs: dict[str, list[dict[str, Scores]]], path: Path) -> None:
     for row, (name, seeds) in zip(axes, runs.items(), strict=True):
         for axis, metric in zip(row, ("calibration", "excess"), strict=True):
             for color, method in enumerate(DRAWN):
-                hours = [s["hours"] for s in seeds[0][method]]
-                values = np.array([[s[metric] for s in run[method]] for run in seeds])
+                series = [
+                    [s for s in run[method] if s["hours"] < SCORED[1]] for run in seeds
+                ]
+                hours = [s["hours"] for s in series[0]]
+                values = np.array([[s[metric] for s in run] for run in series])
                 axis.plot(hours, values.mean(axis=0), color=f"C{color}", label=method)
                 low, high = values.min(axis=0), values.max(axis=0)
                 axis.fill_between(hours, low, high, color=f"C{color}", alpha=0.2)
