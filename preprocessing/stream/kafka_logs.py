@@ -64,8 +64,10 @@ class KafkaLogs:
         # Of each partition that is read; the client's default is four times as much.
         options |= {"queued.max.messages.kbytes": 16_384}
         options |= consumer_options(kafka, group_of(job))
-        options |= {"error_cb": self._patience.note, "log_level": 2}
+        options["error_cb"] = self._patience.note
         self._consumer = self._kafka.Consumer(options)
+        # Where nothing is assigned, no message comes of it.
+        self._patience.listen = lambda: self._consumer.poll(0)
 
     def freeze(self, positions: Mapping[str, int], max_records: int) -> Frozen:
         """Decides what the next micro-batch reads (see `Arrivals.freeze`).

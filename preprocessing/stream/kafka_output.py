@@ -72,7 +72,7 @@ class KafkaOutput:
         self._patience = Patience(kafka.servers, seconds)
         self._away = Patience(kafka.servers, seconds)  # until a transaction succeeds
         self._watch = watch
-        shared = {"error_cb": self._patience.note, "log_level": 0}
+        shared: dict[str, Any] = {"error_cb": self._patience.note}
         options: dict[str, Any] = {
             "transaction.timeout.ms": _TRANSACTION_SECONDS * 1_000,
             "linger.ms": 20,
@@ -83,6 +83,7 @@ class KafkaOutput:
         self._consumer = self._kafka.Consumer(
             reading | consumer_options(kafka, self._group) | shared
         )
+        self._patience.listen = lambda: self._consumer.poll(0)
         self._producer: Any = None
         self._begun = 0.0
         self._stops: dict[int, int] = {}
@@ -192,8 +193,8 @@ class KafkaOutput:
         if self._producer is None:
             producer = self._kafka.Producer(self._options)
             self._watch("open")
-            producer.init_transactions(self._patience.call_seconds)
             self._producer = producer
+            producer.init_transactions(self._patience.call_seconds)
         return self._producer
 
     def _partitions(self) -> list[int]:
@@ -328,7 +329,9 @@ class KafkaOutput:
             )
         if is_passing(error) or error.fatal() or error.txn_requires_abort():
             if producer is not None:
+                producer.poll(0)  # brings what is wrong
                 producer.purge()
+            self._patience.check()
             self._away.note(error)
             self._away.waited()
             self._away.pause(last=False)

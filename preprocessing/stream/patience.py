@@ -32,6 +32,9 @@ class Patience:
         self._said: float | None = None
         self.reason = ""
         """What the client said last."""
+        self.listen: Callable[[], object] = lambda: None
+        """Lets the client report its errors."""
+        self._refused: str | None = None
 
     @property
     def call_seconds(self) -> float:
@@ -41,6 +44,21 @@ class Patience:
     def note(self, error: Any) -> None:
         """Takes an error that the client reports; for its option `error_cb`."""
         self.reason = error.str()
+        if error.name() in _REFUSED:
+            self._refused = self.reason
+
+    def check(self) -> None:
+        """Checks that the broker has not refused what no waiting would change.
+
+        Raises:
+            DataError: if it has.
+        """
+        if self._refused is not None:
+            raise DataError(
+                f"Kafka at {self._servers} refuses: {self._refused}. Check"
+                " stream.kafka.options (security.protocol, sasl.*), and what this user"
+                " may do there"
+            )
 
     def answered(self) -> None:
         """Says that the broker is there."""
@@ -61,6 +79,7 @@ class Patience:
         Raises:
             DataError: if it has been away for too long.
         """
+        self.check()
         now = time.monotonic()
         if self._since is None:
             self._since = now if since is None else since
@@ -104,6 +123,8 @@ class Patience:
                 answer = call()
             except error_type as failed:
                 error = failed.args[0]
+                self.listen()
+                self.check()
                 given_up = error.fatal() or error.txn_requires_abort()
                 if given_up or not is_passing(error):
                     raise
@@ -114,6 +135,15 @@ class Patience:
                 self.answered()
                 return answer
 
+
+_REFUSED = (
+    "_AUTHENTICATION",
+    "SASL_AUTHENTICATION_FAILED",
+    "CLUSTER_AUTHORIZATION_FAILED",
+    "GROUP_AUTHORIZATION_FAILED",
+    "TOPIC_AUTHORIZATION_FAILED",
+    "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+)
 
 _PASSING = (
     "_TRANSPORT",

@@ -163,6 +163,19 @@ def test_a_broker_that_stays_away_ends_the_join(topic_name, tmp_path):
         KafkaLogs(job).freeze({}, 10)
 
 
+def test_a_broker_that_refuses_is_not_waited_for(tmp_path):
+    from confluent_kafka import KafkaError
+
+    from preprocessing.stream.patience import Patience
+
+    patience = Patience("somewhere:1", 600.0)
+    patience.note(KafkaError(KafkaError._TRANSPORT))
+    patience.waited()
+    patience.note(KafkaError(KafkaError._AUTHENTICATION, "wrong password"))
+    with pytest.raises(DataError, match="refuses: wrong password"):
+        patience.waited()
+
+
 @pytest.mark.slow
 class TestBroker:
     """What only a real broker does."""
