@@ -184,6 +184,8 @@ class TopicReader:
 
     def pause(self, partitions: set[int]) -> None:
         """Stops fetching these partitions, and goes on with all others."""
+        if partitions == self._paused:
+            return
         stopped, resumed = partitions - self._paused, self._paused - partitions
         self._consumer.pause([TopicPartition(self._topic, p) for p in stopped])
         self._consumer.resume([TopicPartition(self._topic, p) for p in resumed])
@@ -274,8 +276,9 @@ class TopicReader:
                 " be read side by side"
             ) from error
         raise TrainingError(
-            f"no answer from {self._servers} (stream.kafka.servers): {self._error}"
-            f" {error.args[0].str()}. Check the address and that the broker runs"
+            f"no answer from {self._servers} (stream.kafka.servers):"
+            f" {self._error or error.args[0].str()}. Check the address and that the"
+            " broker runs"
         ) from error
 
     def _raise_away(self) -> NoReturn:
