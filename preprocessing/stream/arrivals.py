@@ -69,12 +69,15 @@ class Frozen:
         impressions: about how many of the records are impressions.
         left: how much is unread behind the ranges, in `unit`.
         unit: what positions count ("bytes", "messages").
+        gone: partitions that were read and are not there any more, to be forgotten.
+            It is decided here, once: doing the micro-batch again gives the same.
     """
 
     ranges: dict[str, Range]
     impressions: int = 0
     left: int = 0
     unit: str = "bytes"
+    gone: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -94,7 +97,8 @@ class Frozen:
     def from_json(cls, record: Mapping[str, Any]) -> "Frozen":
         """Returns what was written."""
         ranges = {name: Range(**part) for name, part in record["ranges"].items()}
-        return cls(**{**record, "ranges": ranges})
+        gone = tuple(record.get("gone", ()))
+        return cls(**{**record, "ranges": ranges, "gone": gone})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,5 +143,5 @@ class Arrivals(Protocol):
         """
 
     def positions(self, before: Mapping[str, int], frozen: Frozen) -> dict[str, int]:
-        """Returns where each partition is read to after `frozen`. Partitions that are
-        gone for good may be left out."""
+        """Returns where each partition is read to after `frozen`, but for those that
+        it says are gone. Nothing else is looked at: it is asked again after a crash."""

@@ -116,6 +116,9 @@ def make_batch(
         _add_carried(before, summaries)
         kept = job.preprocessing.dead_letters.max_kept
         collect_letters(plan.scratch, folder / "dead_letters", kept)
+        positions = arrivals.positions(
+            {} if before is None else before.positions, intent.frozen
+        )
         recent = check_recent(job, before, summaries, folder, state.root)
         splits = finish_splits(plan, folder, summaries)
         commit = keep_state(
@@ -126,10 +129,8 @@ def make_batch(
                 batch=intent.batch,
                 contract=stream_contract(job),
                 watermark=marked.watermark,
-                positions=arrivals.positions(
-                    {} if before is None else before.positions, intent.frozen
-                ),
-                newest=marked.newest,
+                positions=positions,
+                newest={p: t for p, t in marked.newest.items() if p in positions},
                 latest=marked.latest,
                 carried=_carried_out(summaries),
                 recent=recent,

@@ -122,6 +122,7 @@ class FolderArrivals:
             impressions=sum(r.records for r in readings if r.file.log == IMPRESSIONS),
             left=sum(r.end - r.stop for r in readings),
             unit="bytes",
+            gone=tuple(sorted(p for p in positions if not Path(p).exists())),
         )
 
     def parts(self, frozen: Frozen, folder: Path) -> list[Part]:
@@ -157,7 +158,7 @@ class FolderArrivals:
     def positions(self, before: Mapping[str, int], frozen: Frozen) -> dict[str, int]:
         """Returns where each file is read to; those that are gone are left out."""
         after = {**before, **{p: r.stop for p, r in frozen.ranges.items()}}
-        return {path: stop for path, stop in after.items() if Path(path).exists()}
+        return {path: stop for path, stop in after.items() if path not in frozen.gone}
 
     def _files(self) -> Iterator[LogFile]:
         for log, (section, place) in self._logs.items():

@@ -121,3 +121,21 @@ def test_files_that_are_gone_are_forgotten(job: Job, tmp_path: Path) -> None:
     log.unlink()
     frozen = arrivals.freeze(positions, 10)
     assert frozen.is_empty and arrivals.positions(positions, frozen) == {}
+
+
+def test_what_is_forgotten_is_decided_once(job: Job, tmp_path: Path) -> None:
+    """A micro-batch that is made again after files were removed gives the same."""
+    log, other = tmp_path / "clicks.jsonl", tmp_path / "impressions-1.jsonl"
+    write(log, click(1))
+    write(other, impression(1, 1))
+    arrivals = FolderArrivals(job)
+    before = arrivals.positions({}, arrivals.freeze({}, 10))
+    log.unlink()
+    write(other, impression(2, 2))
+    frozen = arrivals.freeze(before, 10)
+    assert frozen.gone == (str(log),)
+    positions = arrivals.positions(before, frozen)
+    assert list(positions) == [str(other)]
+    intent = Frozen.from_json(json.loads(json.dumps(frozen.to_json())))
+    other.unlink()
+    assert FolderArrivals(job).positions(before, intent) == positions
