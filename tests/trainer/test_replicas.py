@@ -49,6 +49,11 @@ OTHERS = {
         f"{EMBEDDINGS}={{name: lazy_adam, clip_norm: 0.01, schedule: {FALLING}}}",
         f"training.optimizer.dense={{clip_norm: 0.05, schedule: {FALLING}}}",
     ],
+    "dense_adagrad": ["training.optimizer.dense={name: adagrad, clip_norm: 0.05}"],
+    "adamw": [
+        "training.optimizer.dense={name: adamw, weight_decay: 0.1}",
+        f"{EMBEDDINGS}.name=adagrad",
+    ],
     "jit_compile": ["training.jit_compile=true"],
     "bfloat16": ["training.precision=bfloat16"],
 }

@@ -111,9 +111,11 @@ def test_every_step_of_a_small_run(tmp_path, deterministic):
 
 
 @pytest.mark.slow
-def test_every_step_through_the_command_with_evaluation_and_auxiliary_tasks(
+def test_resuming_through_train_with_evaluation_and_auxiliary_tasks(
     tmp_path, deterministic
 ):
+    """Before the first step, inside of epochs, after an evaluation, and where an epoch
+    ends."""
     job = small_job(
         tmp_path,
         "training.batch_size=32",
@@ -131,7 +133,7 @@ def test_every_step_through_the_command_with_evaluation_and_auxiliary_tasks(
     whole = everything(checkpoints.path(10))
     lines = journal(run)
     shutil.copytree(run, saved)
-    for step in range(10):
+    for step in (0, 2, 3, 5, 8):
         shutil.rmtree(run)
         shutil.copytree(saved, run)
         for later in range(step + 1, 11):

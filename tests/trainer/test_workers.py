@@ -127,8 +127,7 @@ def test_no_workers_are_refused():
 @pytest.mark.parametrize(
     "overrides",
     [
-        (),
-        ("training.optimizer.embeddings.name=adagrad", "training.steps_per_call=4"),
+        ("training.steps_per_call=4",),
         (
             "training.optimizer.dense={name: sgd, learning_rate: 0.1}",
             "training.optimizer.embeddings={name: sgd, learning_rate: 0.5, l2: 0.01}",
