@@ -296,6 +296,8 @@ def show(summary: dict[str, Any]) -> None:
     print("\nWhat happened\n")
     line("events", f"through {summary['source']}", f"{summary['events']:,}")
     for name, value in summary["counters"].items():
+        if "carried" in name:  # from batch to batch: the same record many times
+            continue
         line("join", name.replace("_", " "), f"{value:,}")
     line("trainer", "rows learned", f"{summary['rows_learned']:,}")
     line("trainer", "windows", f"{summary['windows']:,}")
