@@ -83,7 +83,7 @@ class Publisher:
         with deciding(self._models):
             complete = complete_versions(self._models)
             known = by_version(self._log())
-            for number in complete.keys() - known.keys():
+            for number in sorted(complete.keys() - known.keys()):
                 self._adopt(number, complete[number])
             for number in self._run.candidates():  # of exports that were killed
                 self._run.drop(number)
@@ -286,9 +286,13 @@ class Publisher:
             version_to_serve(self._models, choice),
             previous_version(self._models, choice),
         }
-        made = by_version(self._log())
-        for number in complete:
-            if number not in kept and made[number].action == "published":
+        made = {
+            number
+            for number, decision in by_version(self._log()).items()
+            if decision.action == "published"
+        }
+        for number in complete:  # one may have come since the log was completed
+            if number not in kept and number in made:
                 remove_version(self._models, number)
                 self._run.forget(number)
 

@@ -172,6 +172,26 @@ def test_versions_of_others_are_left_alone(place: Place) -> None:
     assert place.versions() == [2, 3, 7, 8, 9]
 
 
+def test_a_version_that_comes_meanwhile_is_left_alone(place: Place) -> None:
+    """Of another command, with a number that is lower than those that are kept."""
+    (place.models / "5").mkdir(parents=True)  # taken, so that versions begin with 6
+    for number in range(6, 11):
+        place.publish(10 * number, served=number - 1 if number > 6 else None)
+    pretended = place.export
+
+    def export(job: Job, checkpoint: Path, version: int, lock: int) -> None:
+        pretended(job, checkpoint, version, lock)
+        write_version(job, checkpoint, 1)
+
+    place.publisher = Publisher(
+        place.job, lock=-1, say=place.said.append, export=export
+    )
+    place.publish(110, served=10)
+    assert place.versions() == [1, 9, 10, 11]
+    place.restarted()
+    assert place.log()[-2:] == ["published", "found"]
+
+
 def test_a_version_is_due_after_a_while(place: Place, monkeypatch: Any) -> None:
     clock = [1_000_000_000.0]
     monkeypatch.setattr("serving.publisher.time.time", lambda: clock[0])
