@@ -124,6 +124,9 @@ def _add_publish_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--reason", default="", help="why, for the log")
     parser.add_argument(
+        "--lines", type=_positive, metavar="N", help="with --log: the last N"
+    )
+    parser.add_argument(
         "--poll-seconds",
         type=_seconds,
         default=2.0,
@@ -147,7 +150,7 @@ def _publish(options: argparse.Namespace) -> int | None:
     elif options.unpin:
         publish.unpin(job, options.reason)
     elif options.log:
-        publish.show_log(job)
+        publish.show_log(job, options.lines)
     else:
         return publish.publish_once(
             job, which=options.checkpoint, uncompared=options.uncompared

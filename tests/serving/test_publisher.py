@@ -422,6 +422,8 @@ def test_the_commands(place: Place, tmp_path: Path, capsys: Any) -> None:
     assert main(["publish", str(path), "--log"]) == 0
     shown = capsys.readouterr().out
     assert shown.splitlines()[-2:] == ["to be served: 1 (the newest)", "withdrawn: 2"]
+    assert main(["publish", str(path), "--log", "--lines", "1"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
     assert main(["publish", str(path), "--pin", "7"]) == 2
     assert main(["publish", str(path), "--checkpoint", "worst"]) == 2
     assert "expected last, best or a step" in capsys.readouterr().err
