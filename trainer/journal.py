@@ -11,6 +11,9 @@ import tensorflow as tf
 __all__ = ["Journal", "NoJournal"]
 
 
+_TAIL_BYTES = 2**20
+
+
 class Journal:
     """Appends lines to metrics.jsonl, and scalars to TensorBoard.
 
@@ -101,16 +104,34 @@ def _scalars(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _forget_later_steps(path: Path, step: int) -> None:
+    """Cuts off the lines of later steps, and half a line that a kill has left. Steps
+    never fall from line to line, and a stream's file may be long: it is read from its
+    end, as far as is needed."""
     if not path.exists():
         return
-    # A stream's file may be long: it is never held as a whole.
-    good = 0
-    with open(path, "rb+") as lines:
-        for line in lines:
-            try:
-                if not line.endswith(b"\n") or json.loads(line)["step"] > step:
-                    break
-            except (ValueError, KeyError, TypeError):
-                break  # a killed process may have left half a line
-            good += len(line)
-        lines.truncate(good)
+    with open(path, "rb+") as file:
+        size = file.seek(0, 2)
+        tail = _TAIL_BYTES
+        while True:
+            start = max(size - tail, 0)
+            file.seek(start)
+            lines = file.read(size - start).splitlines(keepends=True)
+            if start:
+                start += len(lines.pop(0))  # its beginning is not there
+            kept = _length_until(lines, step)
+            if kept or not start:
+                file.truncate(start + kept)
+                return
+            tail *= 4
+
+
+def _length_until(lines: list[bytes], step: int) -> int:
+    """Returns the bytes up to the last whole line of a step that is not later."""
+    for count in range(len(lines), 0, -1):
+        line = lines[count - 1]
+        try:
+            if line.endswith(b"\n") and json.loads(line)["step"] <= step:
+                return sum(len(one) for one in lines[:count])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return 0

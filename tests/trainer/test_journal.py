@@ -36,6 +36,17 @@ def test_later_lines_and_half_ones_are_removed(
     assert lines_after(tmp_path, text, step) == expected
 
 
+def test_a_long_file_is_read_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.journal._TAIL_BYTES", 50)
+    lines = [json.dumps({"step": k // 3, "text": "x" * k}) + "\n" for k in range(60)]
+    for step in (-1, 0, 7, 18, 19):
+        kept = lines[: 3 * (step + 1)]
+        assert lines_after(tmp_path, "".join(lines), step) == "".join(kept)
+        assert lines_after(tmp_path, "".join(lines) + "{", step) == "".join(kept)
+
+
 def test_what_is_plotted_does_not_change_what_is_written(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "m.jsonl", tmp_path / "tensorboard", step=0)
     values = {"a": 1.0, "b": float("nan"), "c": {"d": "text"}}

@@ -198,7 +198,7 @@ class WindowReader:
     def _made(self, found: StreamWindow, *, again: bool) -> Window:
         starts = range(0, found.rows, self._batch_size)
         try:
-            batches = [
+            batches = found.batches or [
                 self._parse(found.serialized[start : start + self._batch_size])
                 for start in starts
             ]

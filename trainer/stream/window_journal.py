@@ -74,10 +74,16 @@ class WindowJournal:
         if end.window <= self._last:
             self.keep([one for one in self._read() if one.window < end.window])
         self._last = end.window
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(end.model_dump_json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(end.model_dump_json() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise CheckpointError(
+                f"{self._path} cannot be written ({error}), and no window is learned"
+                " whose end is not written down: make room, and start again"
+            ) from error
 
     def keep(self, ends: Sequence[WindowEnd]) -> None:
         """Writes the file anew with `ends` alone: a line that a killed process left
