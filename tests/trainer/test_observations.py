@@ -1,13 +1,16 @@
 """Which rows are what to a task, over all that a row can say."""
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from configs.layout import EventKind
+from configs.layout import ELAPSED, LABEL_KINDS, EventKind, layout_of
 from tests.oracles import fake_negatives as oracle
+from tests.trainer.example_sets import example, random_rows, small_job
+from trainer.inputs.examples import parse_examples
 from trainer.observations import observed
 
 LABEL = {(kind, label) for kind in range(5) for label in (0, 1)}
@@ -42,3 +45,19 @@ def test_roles_are_those_of_one_row_after_another(given: str | None, of: str) ->
         )
         roles = {name for name, values in found._asdict().items() if bool(values[row])}
         assert roles == expected, (kind, label)
+
+
+def test_sets_of_whole_logs_have_settled_labels(tmp_path: Path) -> None:
+    """Examples from before there was a stream, or from `preprocessing run`."""
+    stream = "stream={join: {state: out, observe: 5m}}"
+    plain, job = small_job(tmp_path), small_job(tmp_path, stream)
+    rows = [example(row) for row in random_rows(plain, 3, seed=0)]
+    assert not {LABEL_KINDS, ELAPSED} & set(parse_examples(rows, layout_of(plain)))
+    batch = parse_examples(rows, layout_of(job))
+    assert batch[LABEL_KINDS].numpy().tolist() == [[EventKind.SETTLED]] * 3
+    assert batch[ELAPSED].numpy().tolist() == [-1] * 3
+    late = random_rows(plain, 1, seed=0)[0]
+    late |= {LABEL_KINDS: np.array([1]), ELAPSED: np.array([60_000])}
+    batch = parse_examples([example(late)], layout_of(job))
+    assert batch[LABEL_KINDS].numpy().tolist() == [[EventKind.LATE_POSITIVE]]
+    assert batch[ELAPSED].numpy().tolist() == [60_000]
