@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ from configs.manifest import ExampleSplit, Shard
 from preprocessing.stream.kafka_output import KafkaOutput, open_kafka_output
 from tests.preprocessing.making_jobs import small_job
 
-STEPS = ("sending", "offsets", "commit", "committed")
+STEPS = ("open", "begin", "sending", "flush", "offsets", "commit", "committed")
 ROWS = 40
 
 
@@ -66,6 +65,42 @@ def expected(batches, partitions: int) -> dict[int, list[bytes]]:
     return found
 
 
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from tests.preprocessing.stream.test_kafka_output import STEPS, Rows, job_into, send
+
+job = job_into(Path(sys.argv[1]), *sys.argv[2:])
+
+
+def forked(work):
+    # Everything is imported, and nothing of Kafka is open here.
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    work()
+    os._exit(0)
+
+
+for batch, step in enumerate(STEPS):
+
+    def killed():
+        def watch(reached):
+            if reached == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        send(Rows(job, watch), batch)
+
+    def again():
+        output = Rows(job)
+        (positions,) = send(output, batch).values()
+        assert send(output, batch) == {sys.argv[3]: positions}
+        print(json.dumps([positions[number] for number in range(3)]), flush=True)
+
+    assert forked(killed) == -signal.SIGKILL, step
+    assert forked(again) == 0, step
+"""
+
+
 def test_jobs_without_a_topic_have_no_output(tmp_path):
     assert open_kafka_output(small_job(tmp_path)) is None
 
@@ -108,17 +143,22 @@ class TestBroker:
         self, kafka_broker, topic_name, tmp_path
     ):
         kafka_broker.make_topic(topic_name, 3)
-        for batch, step in enumerate(STEPS):
-            killed = attempt(tmp_path, kafka_broker.servers, topic_name, batch, step)
-            assert killed.returncode == -signal.SIGKILL, killed.stderr
-            output = Rows(job_into(tmp_path, kafka_broker.servers, topic_name))
-            positions = send(output, batch)
-            assert send(output, batch) == positions
-            done = expected(range(batch + 1), 3)
-            assert kafka_broker.read(topic_name) == done, step
-            for number in range(3):
-                end = read_from(kafka_broker, topic_name, number, positions)
-                assert end == [], step
+        place = (str(tmp_path), kafka_broker.servers, topic_name)
+        ended = subprocess.run(
+            [sys.executable, "-c", KILLED, *place],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ended.returncode == 0, ended.stderr
+        batches = range(len(STEPS))
+        assert kafka_broker.read(topic_name) == expected(batches, 3)
+        # Where each ended is where the next one began.
+        for batch, line in enumerate(ended.stdout.splitlines()):
+            positions = {topic_name: dict(enumerate(json.loads(line)))}
+            for number, values in expected(batches[batch + 1 :], 3).items():
+                found = read_from(kafka_broker, topic_name, number, positions)
+                assert found == values, STEPS[batch]
 
     def test_a_state_that_does_not_fit_the_topic_is_refused(
         self, kafka_broker, topic_name, tmp_path
@@ -228,22 +268,6 @@ def test_examples_are_read_with_event_and_time(tmp_path):
         (event % 2**61, 5, event % 2**61 * 3, value)
         for event, value in zip(events, examples, strict=True)
     ]
-
-
-def attempt(root: Path, servers: str, topic: str, batch: int, step: str):
-    """Sends a micro-batch in a process that kills itself before a step."""
-    program = f"""
-import os, signal
-from pathlib import Path
-from tests.preprocessing.stream.test_kafka_output import Rows, job_into, send
-def watch(step):
-    if step == {step!r}:
-        os.kill(os.getpid(), signal.SIGKILL)
-send(Rows(job_into(Path({str(root)!r}), {servers!r}, {topic!r}), watch), {batch})
-"""
-    return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
-    )
 
 
 def reader(servers: str) -> Consumer:
