@@ -149,4 +149,6 @@ def _parts(one: _Open) -> list[Part]:
         compression="none",
         bytes=size,
     )
-    return [Part(partition=one.name, file=file)]
+    # A range of lines: of a whole file the columns would be looked at, and a file with
+    # nothing but dead letters would end the join.
+    return [Part(partition=one.name, file=file, start=0, stop=size)]

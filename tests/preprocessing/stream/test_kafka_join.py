@@ -176,12 +176,14 @@ def test_messages_that_are_no_records_are_dead_letters_with_their_offsets(
     poison: list[bytes | None] = [b"{", None, b"[]", b""]
     mock_kafka.send(f"{topic_name}-impressions", {2: [*poison, *values["impressions"]]})
     mock_kafka.send(f"{topic_name}-click", {0: [*values["click"], b"\x00\xff"]})
+    # Partitions with nothing else: each of another kind.
+    mock_kafka.send(f"{topic_name}-conversion", {2: [b"nothing"], 3: [b'{"time": 1}']})
     for log in ("conversion", "view"):
         mock_kafka.send(f"{topic_name}-{log}", {1: values[log]})
     topics = {name: f"{topic_name}-{name}" for name in LOGS}
     servers = {"servers": mock_kafka.servers}
     kafka = f"stream.kafka={json.dumps(servers)}"
-    share = "preprocessing.dead_letters={max_share: 0.1}"
+    share = "preprocessing.dead_letters={max_share: 0.2}"
     job = stream_job(tmp_path / "topics", kafka, share, *SPLIT, topics=topics)
     (made,) = read_all(job)
     Feed(tmp_path / "files", arriving).until(float("inf"))
