@@ -88,16 +88,9 @@ def test_the_examples_with_losses_run(project_root):
     text = (project_root / "docs" / "losses.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
     assert len(blocks) == 2 and "compile(" in blocks[0]
-    # Each with names of its own, so that it can be copied by itself.
-    program = "".join(f"exec({block!r}, {{}})\n" for block in blocks)
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=project_root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    for block in blocks:
+        # Each with names of its own, so that it can be copied by itself.
+        exec(block, {})  # noqa: S102 (our own pages)
 
 
 def test_every_shipped_job_is_valid(project_root):
