@@ -143,6 +143,11 @@ class Manifest(_Record):
     continues: str | None = None
     stream: StreamBatch | None = None
 
+    @property
+    def late_labels(self) -> bool:
+        """Whether an impression has several rows, since its labels come late."""
+        return "streams.rows.first" in self.counters
+
 
 class NumericStatistics(_Record):
     """Of one numeric input on the training split; rows weigh 1/r if negative, else 1.

@@ -178,6 +178,12 @@ def check_fits(
     if any_sampling:
         found["sampling"] = expected["sampling"]
     check_same_contract(found, expected, what=f"the example set {folder}")
+    if manifest.late_labels and not job.late_labels:
+        raise DataError(
+            f"the example set {folder} has several rows for an impression, by which its"
+            " labels come late, and the job would take each for an impression of its"
+            " own: set stream.join.observe, as the job that made the set does"
+        )
 
 
 def split_of(folder: str, manifest: Manifest, name: str) -> ExampleSplit:

@@ -23,6 +23,7 @@ from tests.oracles import observations as oracle
 from tests.preprocessing.making_jobs import impression, small_job, write_logs
 from tests.preprocessing.stream.making_streams import read_all
 from tests.preprocessing.stream.test_micro_batches import check_balance
+from trainer.inputs.example_set import check_fits
 from trainer.inputs.examples import parse_examples
 
 WINDOWS = {"click": oracle.Label(100), "conversion": oracle.Label(300, "click")}
@@ -221,6 +222,11 @@ def test_examples_are_parsed_and_a_changed_wait_is_refused(tmp_path: Path) -> No
     assert sorted(batch["elapsed"].numpy().tolist()) == sorted(r[0] for r in told_rows)
     kinds = sorted(map(tuple, batch["label_kinds"].numpy().tolist()))
     assert kinds == sorted(row[2] for row in told_rows)
+    path = next(iter(stream_sets(Path(job.data.examples)).values()))
+    check_fits(read_manifest(path), job, folder=str(path))
+    at_once = late_job(tmp_path, "stream.join={state: other}")
+    with pytest.raises(DataError, match=r"several rows.*set stream\.join\.observe"):
+        check_fits(read_manifest(path), at_once, folder=str(path))
     other = late_job(tmp_path, "stream.join.observe=30ms")
     with pytest.raises(DataError, match=r"stream\.join\.observe"):
         streamed(other)
