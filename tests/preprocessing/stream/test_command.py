@@ -36,7 +36,7 @@ def test_once_and_until_idle(
     captured = capsys.readouterr()
     assert "batch 0: 100 records in" in captured.err and "made 1 sets" in captured.out
     assert "unread" in captured.err and "watermark 20" in captured.err
-    feed.until(float("inf"))
+    feed.until(START + 2 * 86_400_000)
     assert main(["stream", str(path), "--until-idle"]) == 0
     assert "unread 0 bytes" in capsys.readouterr().err
     sets = stream_sets(tmp_path / "examples")
@@ -79,7 +79,7 @@ def test_sigterm_ends_a_live_stream_after_its_micro_batch(tmp_path: Path) -> Non
     assert rows_of_stream(job) == rows_of(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("broadcast", [0, 10**9])
+@pytest.mark.parametrize("broadcast", [0, pytest.param(10**9, marks=pytest.mark.slow)])
 def test_impressions_meet_side_tables(tmp_path: Path, broadcast: int) -> None:
     write_tables(tmp_path, 3)
     join = f"{{state: {tmp_path}/state, lateness: 1200ms, max_records: 60}}"
