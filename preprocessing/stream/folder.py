@@ -11,6 +11,7 @@ side are read side by side, and no log runs ahead of the others.
 """
 
 import heapq
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from preprocessing.fields import (
     fields_by_log,
 )
 from preprocessing.files import LogFile, find_files
+from preprocessing.future import refuse_future
 from preprocessing.inspection import first_times
 from preprocessing.normalize import REASON
 from preprocessing.read_jsonl import read_json_lines
@@ -75,6 +77,8 @@ class FolderArrivals:
     """`data.impressions`, `data.events` and `data.behaviours` as their files appear."""
 
     def __init__(self, job: Job) -> None:
+        join = None if job.stream is None else job.stream.join
+        self._future = None if join is None else join.future
         self._fields = fields_by_log(job)
         self._logs: dict[str, tuple[LogFiles, str]] = {
             IMPRESSIONS: (job.data.impressions, "data.impressions")
@@ -184,8 +188,12 @@ class FolderArrivals:
         file = reading.file
         key = (file.path, reading.stop)
         if key not in self._heads:
-            time = next(f for f in self._fields[file.log] if f.name == "time")
-            self._heads[key] = _next_time(file, reading.stop, time)
+            # A record of the future must not let those behind it wait: it is passed
+            # over, as one without a time is.
+            now = time.time_ns() // 1_000_000
+            fields = refuse_future(self._fields, now, self._future)[file.log]
+            own = next(field for field in fields if field.name == "time")
+            self._heads[key] = _next_time(file, reading.stop, own)
         return self._heads[key]
 
 
@@ -254,14 +262,14 @@ def _after_lines(data: bytes, count: int) -> int:
     return end
 
 
-def _next_time(file: LogFile, start: int, time: Field) -> int | None:
+def _next_time(file: LogFile, start: int, own: Field) -> int | None:
     """Returns the time of the next record that has one, None if there is none near."""
     if not _grows(file):
-        return next(iter(first_times(file, time)), None)
+        return next(iter(first_times(file, own)), None)
     with open(file.path, "rb") as stream:
         stream.seek(start)
         for line in _lines(stream):
-            found = read_json_lines(line, [time])
+            found = read_json_lines(line, [own])
             if found.num_rows and found[REASON][0].as_py() == 0:
                 value: int = found["time"][0].as_py()
                 return value

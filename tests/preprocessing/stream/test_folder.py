@@ -113,6 +113,20 @@ def test_damaged_lines_tell_no_time(job: Job, tmp_path: Path) -> None:
     assert not frozen.ranges[str(tmp_path / "impressions-1.jsonl")].behind
 
 
+def test_a_record_of_the_future_holds_back_those_behind_it(tmp_path: Path) -> None:
+    """Else windows would close by other files before its clicks are read."""
+    state = f"stream.join={{state: {tmp_path}/state}}"
+    job = small_job(tmp_path, f"data.impressions={tmp_path}/impressions*", state)
+    write(tmp_path / "clicks.jsonl", click(4_102_444_800_000), click(5), click(6))
+    write(tmp_path / "impressions-1.jsonl", *(impression(n, n) for n in range(9)))
+    frozen = FolderArrivals(job).freeze({}, 3)
+    assert frozen.ranges[str(tmp_path / "clicks.jsonl")].head == 5
+    parquet = tmp_path / "impressions-2.parquet"
+    rows = [impression(20, 4_102_444_800_000), impression(21, 7)]
+    pq.write_table(pa.Table.from_pylist(rows), parquet)
+    assert FolderArrivals(job).freeze({}, 1).ranges[str(parquet)].head == 7
+
+
 def test_files_that_are_gone_are_forgotten(job: Job, tmp_path: Path) -> None:
     log = tmp_path / "clicks.jsonl"
     write(log, click(1))
