@@ -32,7 +32,7 @@ from configs.columns import raw_columns
 from configs.durations import moment_ms
 from scripts.demo_logs import cut_logs
 from scripts.processes import Ended, Processes, interrupt_on_terminate, wait_for
-from scripts.stream_watch import Watch, mean_of, median_delays
+from scripts.stream_watch import HEADER, Watch, mean_of, median_delays
 from serving.client import Client
 
 JOB = "configs/demo-stream.yaml"
@@ -179,8 +179,12 @@ def run(
     """Starts everything, shows how it goes, and returns what was seen."""
     watch = follow(processes, settings)
     wait_for(lambda: answers(watch), processes, seconds=300, what="served version")
+    trainer = processes.log("trainer")
+    # Its first line comes when the model is built.
+    wait_for(lambda: trainer.stat().st_size > 0, processes, seconds=300, what="model")
     generate(processes, settings)
     print(f"\nLive; {FOLDER}/printed has what each process prints.\n", flush=True)
+    print(f"  time{HEADER}", flush=True)
     coming = count_rows(FOLDER / "coming")
     began, told, busy = time.monotonic(), 0.0, time.monotonic()
     ended = None
@@ -197,7 +201,7 @@ def run(
             busy = time.monotonic()
         if sys.stdout.isatty() or seconds >= told + TOLD_SECONDS:
             told = seconds
-            tell(f"{seconds:4.0f} s | {watch.line()}")
+            tell(f"{seconds:4.0f} s{watch.line()}")
     return watch
 
 

@@ -23,10 +23,15 @@ from configs.manifest import MANIFEST_FILE, StreamBatch, read_manifest
 from configs.stream_sets import stream_sets
 from serving.client import Client
 
-__all__ = ["PARTS", "Watch", "delays", "mean_of", "median_delays"]
+__all__ = ["HEADER", "PARTS", "Watch", "delays", "mean_of", "median_delays"]
 
 _RECENT = 5
 """Windows whose log loss the live line averages."""
+HEADER = "  events/s  lag rows  lag age  log loss  best reachable  version"
+"""Of the line that lives: records that the join reads; examples that are not learned
+yet; the age of the newest event that is; log loss of the last windows before they were
+learned, and of the true probabilities; the version that answers."""
+
 _PACE_SECONDS = 15.0
 """The rate is that of so long; the join works in batches."""
 
@@ -111,19 +116,16 @@ class Watch:
         return max(self.served, key=lambda v: self.served[v], default=None)
 
     def line(self) -> str:
-        """Returns the line that lives."""
-        parts = [f"{self.records:,} events, {self.rate:,.0f}/s"]
-        if self.windows:
-            last, recent = self.windows[-1], self.windows[-_RECENT:]
-            age = time.time() - last["last_time"] / 1_000
-            parts.append(f"lag {last['lag_rows']:,} rows, {age:.0f} s")
-            loss = _shown(mean_of(recent, "log_loss"))
-            best = _shown(mean_of(recent, "log_loss", "truth"))
-            parts.append(f"log loss {loss}, best reachable {best}")
-        else:
-            parts.append("nothing learned yet")
-        parts.append(f"version {self.version} is served")
-        return " | ".join(parts)
+        """Returns the line that lives, below HEADER."""
+        lag, age, recent = "-", "-", self.windows[-_RECENT:]
+        if recent:
+            last = recent[-1]
+            lag = f"{last['lag_rows']:,}"
+            age = f"{time.time() - last['last_time'] / 1_000:.0f} s"
+        loss = _shown(mean_of(recent, "log_loss"))
+        best = _shown(mean_of(recent, "log_loss", "truth"))
+        rate, version = f"{self.rate:,.0f}", str(self.version or "-")
+        return f" {rate:>9} {lag:>9} {age:>8} {loss:>9} {best:>15} {version:>8}"
 
     def arrived(self, window: dict[str, Any]) -> float | None:
         """Returns when the last example of a window was published, seconds since the
@@ -265,4 +267,4 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _shown(value: float | None) -> str:
-    return "?" if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.4f}"

@@ -94,5 +94,5 @@ def test_all_at_once_for_some_seconds(here, monkeypatch, capfd):
     assert 0 < summary["served"]["prediction"]["click"] < 1
     assert summary["versions"]["1"]["served"]
     shown = capfd.readouterr().out
-    assert "best reachable" in shown
+    assert "events/s  lag rows" in shown
     assert "What happened" in shown
