@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +89,10 @@ def export_model(
     number = next_version(job.data.models) if version is None else version
     target = Path(job.data.models) / str(number)
     try:
-        with publish_folder(target) as folder:
+        with (
+            publish_folder(target) as folder,
+            _verifying(folder, job, str(found), examples) as verify,
+        ):
             warmups = write_version(
                 folder,
                 job=trained,
@@ -105,7 +110,7 @@ def export_model(
                 "fingerprint": specification.fingerprint,
                 "tensorflow": tf.__version__,
                 "variables": _variables(found, model),
-                "golden": _verify(folder, job, str(found), examples),
+                "golden": verify(),
                 "warmup_requests": warmups,
             }
             _write_json(folder / REPORT_FILE, report)
@@ -144,37 +149,57 @@ def _checked_golden_rows(job: Job, examples: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _verify(
+@contextmanager
+def _verifying(
     folder: Path, job: Job, checkpoint: str, examples: str | None
-) -> dict[str, Any]:
+) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Starts the verifying process, which gets ready while the version is written, and
+    yields the call that has it begin and returns what it found.
+
+    The call raises an ExportError if the export is not as it must be.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.json"
         command = [sys.executable, "-m", "serving.export_verify", str(folder)]
         command += ["--run", job.data.run, "--checkpoint", checkpoint]
         command += ["--tolerance", repr(job.export.tolerance)]
-        command += ["--report", str(report)]
+        command += ["--report", str(report), "--wait"]
         command += ["--examples", examples] if examples else []
-        try:
-            done = subprocess.run(  # noqa: S603 (our own module)
-                command,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_VERIFICATION_SECONDS,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ExportError(
-                f"the verification did not end within {_VERIFICATION_SECONDS} s; no"
-                " version was published"
-            ) from error
-        if done.returncode == 0:
+        process = subprocess.Popen(  # noqa: S603 (our own module)
+            command,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+
+        def verify() -> dict[str, Any]:
+            _wait_for(process)
             findings: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
             return {**findings, "tolerance": job.export.tolerance}
-    raise ExportError(
-        "the export failed its verification, and no version was published:\n"
-        + _reason(done.returncode, done.stderr)
-    )
+
+        with process:
+            try:
+                yield verify
+            finally:
+                process.kill()
+
+
+def _wait_for(process: "subprocess.Popen[str]") -> None:
+    try:
+        _, stderr = process.communicate("begin\n", timeout=_VERIFICATION_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(
+            f"the verification did not end within {_VERIFICATION_SECONDS} s; no"
+            " version was published"
+        ) from error
+    if process.returncode:
+        raise ExportError(
+            "the export failed its verification, and no version was published:\n"
+            + _reason(process.returncode, stderr)
+        )
 
 
 def _reason(status: int, stderr: str) -> str:

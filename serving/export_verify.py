@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from configs.command import run_command
-from configs.errors import ExportError
+from configs.errors import EXIT_CODE, ExportError
 from configs.imports import import_modules
 from configs.job import Job
 from configs.layout import CATEGORICAL, DENSE, NUMERIC, layout_of
@@ -151,7 +151,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--examples", help="example set with golden rows")
     parser.add_argument("--tolerance", type=float, default=1e-6)
     parser.add_argument("--report", help="file for the findings; else stdout")
+    parser.add_argument(
+        "--wait", action="store_true", help="begin when a line comes on stdin"
+    )
     options = parser.parse_args(arguments)
+    if options.wait and not sys.stdin.readline():
+        return EXIT_CODE  # whoever wanted it has ended
 
     def command() -> None:
         import_modules()  # those that the exporting process had

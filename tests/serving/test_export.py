@@ -18,6 +18,7 @@ from serving.golden import read_golden
 from serving.saved_model import load_model, warm_model
 from tests.serving.models import FULL_JOB, ROWS
 from tests.serving.runs import write_examples, write_run
+from tests.serving.verifying import verify_here
 
 
 def job_in(folder: Path, **overrides: str) -> Job:
@@ -95,17 +96,7 @@ def test_variables_are_the_inference_models(trained: Path, exported: Any) -> Non
 def test_next_version_is_one_higher(
     trained: Path, exported: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def verify(folder: Path, job: Job, checkpoint: str, examples: str | None) -> Any:
-        """In this process, which saves the start of another one."""
-        return export_verify.verify(
-            folder,
-            run=job.data.run,
-            checkpoint=checkpoint,
-            examples=examples,
-            tolerance=1e-6,
-        )
-
-    monkeypatch.setattr("serving.export._verify", verify)
+    verify_here(monkeypatch)
     os.makedirs(trained / "models/7")  # incomplete, but the number is taken
     second = export_model(job_in(trained), checkpoint="last", without_golden_rows=True)
     assert second.folder.name == "8"

@@ -11,9 +11,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from configs.job import Job
 from configs.loading import parse_job
-from serving import export_verify
 from serving.export import Exported, export_model
 from tests.serving.models import FULL_JOB, statistics_of
+from tests.serving.verifying import verify_here
 from tests.trainer.model_jobs import random_batch
 from trainer.assembly import assemble
 from trainer.auxiliary.registry import AUXILIARY
@@ -70,18 +70,8 @@ def trained(job: Job, steps: int) -> None:
 def exported(job: Job, steps: int, monkeypatch: pytest.MonkeyPatch) -> Exported:
     """Trains and exports, verified in this process."""
 
-    def verify(folder: Path, job: Job, checkpoint: str, examples: str | None) -> Any:
-        assert examples is None
-        return export_verify.verify(
-            folder,
-            run=job.data.run,
-            checkpoint=checkpoint,
-            examples=None,
-            tolerance=1e-6,
-        )
-
     trained(job, steps)
-    monkeypatch.setattr("serving.export._verify", verify)
+    verify_here(monkeypatch)
     return export_model(job, without_golden_rows=True)
 
 
