@@ -3,6 +3,8 @@
 from functools import partial
 from pathlib import Path
 
+import tensorflow as tf
+
 from configs.durations import duration_ms
 from configs.errors import JobError
 from configs.job import Job
@@ -50,7 +52,11 @@ def kafka_source(job: Job, folder: Path, *, until_end: bool = False) -> StreamSo
         until_end=until_end,
     )
     dead = DeadMessages(folder / DEAD_LETTERS, training.dead_letters)
-    screen = Screen(layout_of(job))
+    screen = Screen(
+        layout_of(job),
+        batch_size=job.training.batch_size,
+        shares=tf.distribute.get_strategy().num_replicas_in_sync,
+    )
     if training.engine == "tensorflow_io":
         return TensorflowIoSource(
             stream.kafka, stream.examples_topic, group, windows, screen, dead

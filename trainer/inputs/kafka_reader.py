@@ -5,9 +5,8 @@ that is gone is an event that the caller decides about.
 """
 
 import time
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
@@ -15,8 +14,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from configs.errors import DataError, TrainingError
 from configs.kafka import Kafka, consumer_options
+from trainer.inputs.partition_merge import Block
 
-__all__ = ["Arrived", "Block", "TopicReader"]
+__all__ = ["Arrived", "TopicReader"]
 
 _SILENCE = 5.0
 """Seconds without anything after which the brokers are asked whether they are there."""
@@ -35,39 +35,6 @@ _REFUSED = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
-
-
-@dataclass(eq=False)
-class Block:
-    """Messages of one partition, in order.
-
-    Attributes:
-        offsets: of the messages.
-        times: their timestamps in milliseconds.
-        values: their values, if they have any.
-    """
-
-    offsets: list[int] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-    values: list[bytes | None] = field(default_factory=list)
-
-    def between(self, start: int, stop: int) -> "Block":
-        """Returns the messages whose offsets lie in [start, stop)."""
-        first, last = (bisect_left(self.offsets, at) for at in (start, stop))
-        if (first, last) == (0, len(self.offsets)):
-            return self
-        return Block(
-            self.offsets[first:last], self.times[first:last], self.values[first:last]
-        )
-
-    def without(self, places: Collection[int]) -> "Block":
-        """Returns the messages but for those at some places."""
-        kept = [place for place in range(len(self.offsets)) if place not in places]
-        return Block(
-            [self.offsets[place] for place in kept],
-            [self.times[place] for place in kept],
-            [self.values[place] for place in kept],
-        )
 
 
 @dataclass(kw_only=True, eq=False)

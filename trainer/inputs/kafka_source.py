@@ -10,20 +10,19 @@ been without them.
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self, cast
+from typing import Literal, Self
 
-import tensorflow as tf
 from confluent_kafka import KafkaException
 
 from configs.errors import DataError
 from configs.kafka import offsets_of
-from trainer.inputs.dead_messages import DeadMessage, DeadMessages
-from trainer.inputs.kafka_reader import Block, TopicReader
-from trainer.inputs.partition_merge import Buffer, merged_order, ready_rows
-from trainer.inputs.screening import Problem, Screen
+from trainer.inputs.dead_messages import DeadMessages
+from trainer.inputs.gathered import Cut, Gathered, Screening
+from trainer.inputs.kafka_reader import TopicReader
+from trainer.inputs.partition_merge import Block, Buffer, ready_rows
 from trainer.inputs.stream_source import (
     SourceStatus,
     StreamPosition,
@@ -80,22 +79,20 @@ class KafkaSource:
         reader: TopicReader,
         topic: str,
         windows: Windows,
-        screen: Screen,
+        screen: Screening,
         dead: DeadMessages,
         check: Callable[[bool], None] = lambda fresh: None,
     ) -> None:
         self._reader = reader
         self._topic = topic
         self._windows = windows
-        self._screen = screen
-        self._dead = dead
+        self._gathered = Gathered(topic, screen, dead)
+        self._buffers = self._gathered.buffers
         self._check = check
-        self._buffers: dict[int, Buffer] = {}
         self._position: StreamPosition = {}
         self._counters: Counter[str] = Counter()
         self._first: float | None = None
         self._refreshed = time.monotonic()
-        self._limit = windows.rows
 
     def open(self, position: StreamPosition) -> None:
         """See `StreamSource`."""
@@ -174,14 +171,17 @@ class KafkaSource:
         """Returns a new window if there is one, and else the partition it waits for."""
         if self._overdue():
             self._stop_at_ends()
-        counts, holder = ready_rows(self._buffers)
-        ready = sum(counts.values())
-        full = ready >= self._windows.rows
-        closed = holder is None and ready and self._may_close()
-        if not full and not closed:
-            return None, holder
-        values, taken = merged_order(self._buffers, counts, self._windows.rows)
-        return self._window(values, taken), None
+        while True:
+            counts, holder = ready_rows(self._buffers)
+            ready = sum(counts.values())
+            full = ready >= self._windows.rows
+            closed = holder is None and ready and self._may_close()
+            if not full and not closed:
+                self._keep_time()
+                return None, holder
+            cut = self._gathered.cut(counts, self._windows.rows)
+            if cut is not None:
+                return self._window(cut), None
 
     def _cut_at(self, end: dict[int, int]) -> tuple[StreamWindow | None, int | None]:
         """The same for a window that was read before, up to these offsets."""
@@ -199,41 +199,53 @@ class KafkaSource:
                         f" has read it up to {offset}: the topic was cut or made anew"
                     )
                 return None, partition
-        counts = {p: self._buffers[p].below(offset) for p, offset in end.items()}
-        values, taken = merged_order(self._buffers, counts, sys.maxsize)
-        if not values:
-            raise DataError(
-                f"{self._topic} has no row between {self._position} and {end} any more:"
-                " the topic was compacted or made anew"
-            )
+        cut = None
+        while cut is None:
+            counts = {p: self._buffers[p].below(offset) for p, offset in end.items()}
+            if not any(counts.values()):
+                raise DataError(
+                    f"{self._topic} has no row between {self._position} and {end} any"
+                    " more: the topic was compacted or made anew"
+                )
+            cut = self._gathered.cut(counts, sys.maxsize, settled=True)
         # The very position, without partitions that were not known then.
         position = {self._topic: {str(p): offset for p, offset in sorted(end.items())}}
-        return self._window(values, taken, position), None
+        return self._window(cut, position), None
 
-    def _window(
-        self,
-        values: list[bytes],
-        taken: dict[int, int],
-        position: StreamPosition | None = None,
-    ) -> StreamWindow:
+    def _window(self, cut: Cut, position: StreamPosition | None = None) -> StreamWindow:
         end = offsets_of(position)[self._topic] if position else {}
         counters, self._counters = self._counters, Counter()
         for partition, buffer in self._buffers.items():
-            passed = buffer.take(taken.get(partition, 0), end.get(partition))
+            passed = buffer.take(cut.taken.get(partition, 0), end.get(partition))
             counters.update({f"dead_letters.{r}": n for r, n in passed.items()})
-            if not self._windows.until_end:
-                buffer.stop = sys.maxsize
-        waiting = any(len(buffer) for buffer in self._buffers.values())
-        self._first = time.monotonic() if waiting else None
+        self._first = time.monotonic()
+        self._release()
+        self._keep_time()
         start = self._position
         offsets = {str(p): b.position for p, b in sorted(self._buffers.items())}
         self._position = position or {self._topic: offsets}
         return StreamWindow(
-            serialized=tf.constant(values, tf.string),
+            serialized=cut.serialized,
+            batches=cut.batches,
             start=start,
             position=self._position,
             counters=dict(counters),
         )
+
+    def _keep_time(self) -> None:
+        """Counts the wait from the first row that is in no window."""
+        if not any(len(buffer) for buffer in self._buffers.values()):
+            if self._first is not None:
+                self._release()
+            self._first = None
+        elif self._first is None:
+            self._first = time.monotonic()
+
+    def _release(self) -> None:
+        """Forgets where the window had to end."""
+        if not self._windows.until_end:
+            for buffer in self._buffers.values():
+                buffer.stop = sys.maxsize
 
     def _overdue(self) -> bool:
         waited = 0.0 if self._first is None else time.monotonic() - self._first
@@ -267,36 +279,12 @@ class KafkaSource:
             new[partition] = block.between(buffer.read, stop)
             buffer.read = max(buffer.read, min(stop, block.offsets[-1] + 1))
             buffer.dry = False
-        self._take_in(new)
+        self._gathered.take_in(new)
         for partition, offset in arrived.dry.items():
             buffer = self._buffers[partition]
             if offset >= buffer.read:
                 buffer.read, buffer.dry = offset, True
-        if self._first is None and any(len(b) for b in self._buffers.values()):
-            self._first = time.monotonic()
-
-    def _take_in(self, new: dict[int, Block]) -> None:
-        """Puts examples into the buffers, and all else aside."""
-        values = [value for block in new.values() for value in block.values]
-        problems = self._screen.problems(values)
-        dead: list[DeadMessage] = []
-        first = 0
-        for partition, block in new.items():
-            size = len(block.values)
-            found = {
-                p - first: why for p, why in problems.items() if 0 <= p - first < size
-            }
-            first += size
-            dead += _dead_messages(self._topic, partition, block, found)
-            buffer = self._buffers[partition]
-            buffer.dead += [
-                (block.offsets[p], why[0]) for p, why in sorted(found.items())
-            ]
-            if found:
-                block = block.without(found)
-            buffer.extend(block.offsets, block.times, cast("list[bytes]", block.values))
-        self._dead.put(dead)
-        self._dead.check_share(len(values))
+        self._keep_time()
 
     def _hold_back(self, holder: int | None) -> None:
         """Bounds what is in memory: a partition that is far ahead of the one that the
@@ -379,20 +367,3 @@ class KafkaSource:
             return  # asked again later
         if added:
             self._assign()
-
-
-def _dead_messages(
-    topic: str, partition: int, block: Block, problems: Mapping[int, Problem]
-) -> list[DeadMessage]:
-    return [
-        DeadMessage(
-            topic=topic,
-            partition=partition,
-            offset=block.offsets[place],
-            reason=reason,
-            detail=detail,
-            time=block.times[place],
-            value=block.values[place],
-        )
-        for place, (reason, detail) in sorted(problems.items())
-    ]

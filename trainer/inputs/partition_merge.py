@@ -8,14 +8,48 @@ every partition that may still bring an earlier one has brought a later one.
 """
 
 import sys
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Buffer", "merged_order", "ready_rows"]
+__all__ = ["Block", "Buffer", "merged_order", "ready_rows"]
+
+
+@dataclass(eq=False)
+class Block:
+    """Messages of one partition, in order.
+
+    Attributes:
+        offsets: of the messages.
+        times: their timestamps in milliseconds.
+        values: their values, if they have any.
+    """
+
+    offsets: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+
+    def between(self, start: int, stop: int) -> "Block":
+        """Returns the messages whose offsets lie in [start, stop)."""
+        first, last = (bisect_left(self.offsets, at) for at in (start, stop))
+        if (first, last) == (0, len(self.offsets)):
+            return self
+        return Block(
+            self.offsets[first:last], self.times[first:last], self.values[first:last]
+        )
+
+    def without(self, places: Collection[int]) -> "Block":
+        """Returns the messages but for those at some places."""
+        kept = [place for place in range(len(self.offsets)) if place not in places]
+        return Block(
+            [self.offsets[place] for place in kept],
+            [self.times[place] for place in kept],
+            [self.values[place] for place in kept],
+        )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -29,6 +63,7 @@ class Buffer:
         stop: offset behind which nothing need be waited for.
         offsets: of the messages.
         values: of the messages.
+        screened: how many of the first messages are known to be examples.
         dead: offset and reason of messages that were put aside, from `position` on.
     """
 
@@ -38,6 +73,7 @@ class Buffer:
     stop: int = sys.maxsize
     offsets: list[int] = field(default_factory=list)
     values: list[bytes] = field(default_factory=list)
+    screened: int = 0
     dead: list[tuple[int, str]] = field(default_factory=list)
     _times: list[int] = field(default_factory=list)
     _keys: NDArray[np.int64] | None = None
@@ -88,10 +124,27 @@ class Buffer:
             position = self.offsets[count] if left else self.read
         del self.offsets[:count], self.values[:count], self._times[:count]
         self._keys = None
+        self.screened = max(0, self.screened - count)
         self.position = position
         passed = [reason for offset, reason in self.dead if offset < position]
-        del self.dead[: len(passed)]
+        self.dead = [(at, reason) for at, reason in self.dead if at >= position]
         return Counter(passed)
+
+    def unscreened(self) -> Block:
+        """Returns the messages that nobody has looked at."""
+        first = self.screened
+        values: list[bytes | None] = list(self.values[first:])
+        return Block(self.offsets[first:], self._times[first:], values)
+
+    def keep_screened(self, bad: Collection[int]) -> None:
+        """Removes some of those, by their places there; the others are examples."""
+        if bad:
+            first, kept = self.screened, self.unscreened().without(bad)
+            self.offsets[first:] = kept.offsets
+            self._times[first:] = kept.times
+            self.values[first:] = [value for value in kept.values if value is not None]
+            self._keys = None
+        self.screened = len(self.offsets)
 
 
 def ready_rows(buffers: Mapping[int, Buffer]) -> tuple[dict[int, int], int | None]:

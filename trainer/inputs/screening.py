@@ -19,6 +19,7 @@ from configs.layout import (
 )
 from trainer.inputs.diagnosis import plain_message
 from trainer.inputs.examples import Batch, parse_examples
+from trainer.inputs.parts import parse_parts
 
 __all__ = ["Problem", "Screen"]
 
@@ -32,6 +33,9 @@ _VALUES = (
 )
 """What is wrong with values of examples that can be parsed; code 0 is nothing."""
 
+_LOOKED_AT = 256
+"""Messages that are looked at one by one where the parser refuses them together."""
+
 
 class Screen:
     """Finds messages that are no examples of a layout.
@@ -41,10 +45,16 @@ class Screen:
 
     Args:
         layout: of the examples.
+        batch_size: rows of a batch over all devices.
+        shares: devices.
     """
 
-    def __init__(self, layout: ExampleLayout) -> None:
+    def __init__(
+        self, layout: ExampleLayout, *, batch_size: int = 4096, shares: int = 1
+    ) -> None:
         self._layout = layout
+        self._batch_size = batch_size
+        self._shares = shares
         self._fixed = {
             LABELS: ("float_list", len(layout.labels)),
             EVENT_TIME: ("int64_list", 1),
@@ -60,6 +70,29 @@ class Screen:
             input_signature=[tf.TensorSpec([None], tf.string)],
             autograph=False,
         )
+        self._parts = tf.function(
+            self._parts_of_batch,
+            input_signature=[tf.TensorSpec([None], tf.string)],
+            autograph=False,
+        )
+
+    def batches(self, serialized: tf.Tensor) -> list[tuple[Batch, ...]] | None:
+        """Returns the batches of a window, each with a part for each device; None if a
+        row is no example that can be trained on.
+
+        Args:
+            serialized: string [rows].
+        """
+        made = []
+        for start in range(0, int(serialized.shape[0]), self._batch_size):
+            try:
+                good, *parts = self._parts(serialized[start : start + self._batch_size])
+            except (tf.errors.InvalidArgumentError, UnicodeDecodeError):
+                return None
+            if not good:
+                return None
+            made.append(tuple(parts))
+        return made
 
     def problems(self, values: Sequence[bytes | None]) -> dict[int, Problem]:
         """Returns what is wrong, by place in `values`; nothing for good examples."""
@@ -95,6 +128,10 @@ class Screen:
             for number in bad.nonzero()[0].tolist():
                 found[places[number]] = _VALUES[bad[number] - 1]
             return
+        if len(places) > _LOOKED_AT:  # leave most of them to the parser
+            for start in range(0, len(places), _LOOKED_AT):
+                self._look(values, places[start : start + _LOOKED_AT], found)
+            return
         suspects = {p for p in places if not self._looks_right(values[p] or b"")}
         for place in sorted(suspects):
             self._look(values, [place], found)
@@ -124,19 +161,27 @@ class Screen:
 
     def _code_of_rows(self, serialized: tf.Tensor) -> tf.Tensor:
         """Returns 0, or 1 + the place in `_VALUES` of what is wrong, int32 [B]."""
-        batch = parse_examples(serialized, self._layout)
+        return self._code_of_batch(parse_examples(serialized, self._layout))
+
+    def _parts_of_batch(self, serialized: tf.Tensor) -> tuple[tf.Tensor | Batch, ...]:
+        """Returns whether all rows are good, then the parts."""
+        parts = parse_parts(serialized, self._layout, self._shares)
+        codes = tf.concat([self._code_of_batch(part) for part in parts], axis=0)
+        return tf.reduce_all(codes == 0), *parts
+
+    def _code_of_batch(self, batch: Batch) -> tf.Tensor:
         labels, rate = batch[LABELS], batch[NEGATIVE_KEEP_RATE]
         good = (
             tf.reduce_all((labels >= 0.0) & (labels <= 1.0), axis=1),
             (rate > 0.0) & (rate <= 1.0),
-            self._finite(batch, tf.size(serialized)),
+            self._finite(batch),
         )
         code = tf.zeros_like(batch[EVENT_KIND], tf.int32)
         for number in reversed(range(len(good))):
             code = tf.where(good[number], code, number + 1)
         return code
 
-    def _finite(self, batch: Batch, rows: tf.Tensor) -> tf.Tensor:
+    def _finite(self, batch: Batch) -> tf.Tensor:
         """Returns which rows have no number that would spoil a whole step; a missing
         one is NaN, and a model knows how to take it. bool [B]."""
         layout = self._layout
@@ -147,4 +192,6 @@ class Screen:
         for name in layout.weighted:
             weights = batch[weights_key(name)]
             finite.append(tf.reduce_all(tf.math.is_finite(weights), axis=1))
-        return tf.reduce_all(tf.stack([tf.ones([rows], tf.bool), *finite]), axis=0)
+        return tf.reduce_all(
+            tf.stack([tf.ones_like(batch[EVENT_KIND], tf.bool), *finite]), axis=0
+        )

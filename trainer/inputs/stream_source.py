@@ -6,12 +6,14 @@ writes that down before it learns from the window (`trainer.stream.window_journa
 after a crash asks for the window with that very end again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import tensorflow as tf
+
+from trainer.inputs.examples import Batch
 
 __all__ = [
     "SourceStatus",
@@ -42,7 +44,9 @@ class StreamWindow:
         start: position before the first row.
         position: behind the last row.
         counters: what was lost or put aside on the way from start to position, by
-            reason (`dead_letters`, `expired`).
+            reason (`dead_letters.unreadable`, `expired`).
+        batches: the rows parsed, where a source had to do that anyway: of the job's
+            batch size, each with a part for each device.
         arrived: when the newest row could be read first, in ms since the epoch; None
             where that is not known.
     """
@@ -51,6 +55,7 @@ class StreamWindow:
     start: StreamPosition
     position: StreamPosition
     counters: Mapping[str, int] = field(default_factory=dict)
+    batches: Sequence[tuple[Batch, ...]] | None = None
     arrived: int | None = None
 
     @property

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from configs.preprocess import DeadLetters
 from tests.oracles.partition_merge import merge
 from trainer.inputs.dead_messages import DeadMessages
-from trainer.inputs.kafka_reader import Arrived, Block
+from trainer.inputs.kafka_reader import Arrived
 from trainer.inputs.kafka_source import KafkaSource, Windows
+from trainer.inputs.partition_merge import Block
 
 GAP = 3
 """Between offsets: marks of transactions lie there."""
@@ -79,6 +80,10 @@ class Words:
     def problems(self, values):
         found = enumerate(values)
         return {k: ("bad", "poison") for k, value in found if value == b"poison"}
+
+    def batches(self, serialized):
+        values = serialized.numpy().tolist()
+        return None if self.problems(values) else [({"rows": serialized},)]
 
 
 def windows_of(partitions, cuts, rows, folder, ends=None, position=None):
