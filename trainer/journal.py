@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = ["Journal", "NoJournal"]
@@ -50,11 +51,12 @@ class Journal:
         line = {"kind": kind, "step": step, "epoch": epoch, **values}
         with open(self._file, "a", encoding="utf-8") as file:
             file.write(json.dumps(finite(line), allow_nan=False) + "\n")
-        with self._writer.as_default(step=step):
+        # TensorFlow keeps every Python number that it has ever made a tensor of.
+        with self._writer.as_default(step=np.int64(step)):
             for name, value in _scalars(
                 f"{kind}/", values if plotted is None else plotted
             ):
-                tf.summary.scalar(name, value)
+                tf.summary.scalar(name, np.float32(value))
 
     def close(self) -> None:
         """Flushes the event file."""
