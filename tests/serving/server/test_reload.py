@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,7 +145,7 @@ def test_reloads_under_load(twins: Any, tmp_path: Path) -> None:
         assert load.failures == []
         assert set(load.answers) == set(range(1, 27))
         # A model stays for as long as its requests, and no longer.
-        assert late - early < 8.0, (early, late)
+        assert late - early < 12.0, (early, late)
         found = states(client.status())
         assert found.pop(26) == "AVAILABLE"
         assert set(found.values()) == {"END"} and len(found) <= 9
@@ -201,9 +202,12 @@ def test_switching_in_one_process(twins: Any, tmp_path: Path) -> None:
     reloader.first()
     assert ask("GET", "/readyz") == (200, {"ready": True, "state": "AVAILABLE"})
     body = {"instances": [ROW]}
+    assert served.current is not None
+    first = weakref.ref(served.current.model)
     for number in (1, 2):
         publish(twins[number % 2], tmp_path, number) if number > 1 else None
         reloader.look()
+        assert (first() is None) == (number == 2), "its memory is released"
         status, answer = ask("POST", "/v1/models/shop:predict", body)
         assert status == 200
         assert answer["predictions"] == [pytest.approx(twins[number % 2][1], abs=1e-6)]
