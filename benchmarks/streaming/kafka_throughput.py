@@ -35,7 +35,6 @@ from trainer.inputs.dead_messages import DeadMessages
 from trainer.inputs.files import ExampleFiles, Position
 from trainer.inputs.kafka_reader import TopicReader
 from trainer.inputs.kafka_source import KafkaSource, Windows
-from trainer.inputs.parts import parse_parts
 from trainer.inputs.screening import Screen
 
 TOPIC = "examples"
@@ -81,12 +80,10 @@ def measure(
         "bytes_per_row": sum(map(len, values)) / len(values),
         "broker_writing": rate(len(values), broker.cpu_seconds() - before),
     }
-    parse = parser_of(job)
     ways: dict[str, Callable[[], Iterator[tf.Tensor | list[bytes]]]] = {
         "consumed": lambda: consumed(kafka),
-        "windows": lambda: windows(kafka, job, folder, options.window),
-        "windows, parsed": lambda: parsed(
-            windows(kafka, job, folder, options.window), parse, options.batch
+        "topic, parsed": lambda: windows(
+            kafka, job, folder, options.window, options.batch
         ),
     }
     for name, way in ways.items():
@@ -174,41 +171,22 @@ def consumed(kafka: Kafka) -> Iterator[list[bytes]]:
     consumer.close()
 
 
-def windows(kafka: Kafka, job: Job, folder: Path, rows: int) -> Iterator[tf.Tensor]:
-    """The windows of the exact engine: screened and merged."""
+def windows(
+    kafka: Kafka, job: Job, folder: Path, rows: int, batch: int
+) -> Iterator[tf.Tensor]:
+    """The windows of the exact engine: merged, parsed, checked."""
     reader = TopicReader(kafka, TOPIC, group="rate", away=60)
     source = KafkaSource(
         reader,
         TOPIC,
         Windows(rows=rows, wait=60, until_end=True),
-        Screen(layout_of(job)),
+        Screen(layout_of(job), batch_size=batch),
         DeadMessages(folder / "dead.jsonl", DeadLetters()),
     )
     with source:
         source.open({})
         while (window := source.next_window(60)) is not None:
             yield window.serialized
-
-
-def parser_of(job: Job) -> Callable[[tf.Tensor], Any]:
-    """Returns the compiled parser of batches."""
-    layout = layout_of(job)
-    return tf.function(
-        lambda x: parse_parts(x, layout, 1),
-        input_signature=[tf.TensorSpec([None], tf.string)],
-        autograph=False,
-    )
-
-
-def parsed(
-    made: Iterator[tf.Tensor], parse: Callable[[tf.Tensor], Any], batch: int
-) -> Iterator[tf.Tensor]:
-    """Parses windows in batches, as training does."""
-    for rows in made:
-        for start in range(0, int(rows.shape[0]), batch):
-            part = rows[start : start + batch]
-            parse(part)
-            yield part
 
 
 def from_files(job: Job, batch: int, times: int) -> Iterator[tf.Tensor]:
