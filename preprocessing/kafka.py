@@ -17,6 +17,7 @@ def confluent_kafka() -> Any:
     """
     try:
         import confluent_kafka as module
+        import confluent_kafka.admin
     except ImportError as error:
         raise JobError(
             f"Kafka topics need the package confluent-kafka ({error}): pip install"

@@ -14,6 +14,7 @@ from configs.durations import duration_ms
 from configs.errors import DataError
 from configs.job import Job
 from configs.kafka import consumer_options
+from configs.topic_identity import check_topic_identities
 from preprocessing.fields import (
     IMPRESSIONS,
     Field,
@@ -24,6 +25,7 @@ from preprocessing.fields import (
 )
 from preprocessing.kafka import confluent_kafka, kafka_of
 from preprocessing.stream.arrivals import Arrivals, Frozen, Part, Range
+from preprocessing.stream.kafka_heads import next_times
 from preprocessing.stream.kafka_spool import Spool
 from preprocessing.stream.patience import Patience
 
@@ -56,6 +58,9 @@ class KafkaLogs:
         if join is None:
             raise ValueError("the job has no stream.join")
         self._kafka = confluent_kafka()
+        self._servers = kafka
+        self._identities = Path(join.state) / "topics.json"
+        self._checked = False
         self._topics = {topic: _log(job, name) for name, topic in join.topics.items()}
         self._expired = join.expired
         self._patience = Patience(kafka.servers, duration_ms(join.away) / 1_000)
@@ -78,12 +83,16 @@ class KafkaLogs:
         """
         self._note(positions)
         bounds = self._bounds(positions)
+        self._check_identities(positions)
         stops = self._stops(bounds, max_records)
+        heads = self._heads(bounds, stops)
         ranges, impressions = {}, 0
         for name, (start, end) in bounds.items():
             log, _ = self._topics[_parted(name)[0]]
-            stop = stops[name]
-            ranges[name] = Range(log=log, start=start, stop=stop, behind=stop < end)
+            stop, head = stops[name], heads.get(_parted(name))
+            ranges[name] = Range(
+                log=log, start=start, stop=stop, behind=stop < end, head=head
+            )
             impressions += stop - start if log == IMPRESSIONS else 0
         return Frozen(
             ranges=ranges,
@@ -122,6 +131,20 @@ class KafkaLogs:
                 )
         names = [f"{topic}/{n}" for topic, found in numbers.items() for n in found]
         return {name: self._bound(name, positions.get(name)) for name in names}
+
+    def _check_identities(self, positions: Mapping[str, int]) -> None:
+        """Makes sure, once, that the topics are those that were read before."""
+        if self._checked:
+            return
+        read = {_parted(name)[0] for name in positions}
+        check_topic_identities(
+            self._kafka,
+            self._servers,
+            {topic: topic not in read for topic in self._topics},
+            self._identities,
+            mend="Begin anew with another stream.join.state and data.examples",
+        )
+        self._checked = True
 
     def _numbers(self, topic: str) -> list[int]:
         """Returns the partitions of a topic."""
@@ -214,6 +237,17 @@ class KafkaLogs:
             name: start + -(-(end - start) * max_records // total)
             for name, (start, end) in bounds.items()
         }
+
+    def _heads(
+        self, bounds: Mapping[str, tuple[int, int]], stops: Mapping[str, int]
+    ) -> dict[tuple[str, int], int]:
+        """Returns the time of the next record of each partition that holds more."""
+        places = {n: _parted(n) for n, (_, end) in bounds.items() if stops[n] < end}
+        wanted = {
+            place: (stops[name], self._topics[place[0]][1])
+            for name, place in places.items()
+        }
+        return next_times(self._kafka, self._consumer, self._patience, wanted)
 
     def _stops_at(
         self, time: int, bounds: Mapping[str, tuple[int, int]]

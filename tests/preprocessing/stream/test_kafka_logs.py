@@ -16,6 +16,13 @@ from tests.preprocessing.making_jobs import small_job
 LOGS = ("impressions", "click", "conversion")
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_for_ids(request, monkeypatch):
+    """A mock cluster does not answer when it is asked for the ids of topics."""
+    if "mock_kafka" in request.fixturenames:
+        monkeypatch.setattr("configs.topic_identity._ANSWER", 0.01)
+
+
 def job_over(root: Path, servers: str, name: str, **join: object) -> Job:
     """Returns the small job with a topic for each log."""
     topics = {log: f"{name}-{log}" for log in LOGS}
@@ -239,6 +246,11 @@ class TestBroker:
         assert stops[0] == pytest.approx(9 * stops[1], abs=9)
         assert f"{topic_name}-click/0" not in read and frozen.is_behind
         assert frozen.ranges[f"{topic_name}-click/0"].behind
+        # Each holds the watermark back by its next record, read yet or not.
+        assert frozen.ranges[f"{topic_name}-click/0"].head == 5_000
+        for partition, numbers in times.items():
+            part = frozen.ranges[f"{topic_name}-impressions/{partition}"]
+            assert part.head == numbers[part.stop]
         batches = 0
         while not frozen.is_empty:
             positions = logs.positions(positions, frozen)
@@ -278,6 +290,23 @@ class TestBroker:
         assert "9 messages" in capsys.readouterr().err
         # What was never read has lost nothing.
         assert everything(KafkaLogs(job).freeze({}, 100)) == {f"{topic}/0": (12, 20)}
+
+    def test_a_topic_that_holds_as_much_under_its_old_name_is_refused(
+        self, kafka_broker, topic_name, tmp_path
+    ):
+        self.topics(kafka_broker, topic_name)
+        topic = f"{topic_name}-impressions"
+        kafka_broker.send(topic, {0: [record(n) for n in range(5)]})
+        job = job_over(tmp_path, kafka_broker.servers, topic_name)
+        logs = KafkaLogs(job)
+        positions = logs.positions({}, logs.freeze({}, 100))
+        assert KafkaLogs(job).freeze(positions, 100).is_empty
+        admin = kafka_broker.admin
+        admin.delete_topics([topic])[topic].result(30)
+        kafka_broker.make_topic(topic, 2)
+        kafka_broker.send(topic, {0: [record(n) for n in range(9)]})
+        with pytest.raises(DataError, match=r"made anew.*another stream\.join\.state"):
+            KafkaLogs(job).freeze(positions, 100)
 
     def test_new_partitions_are_read_from_their_beginning(
         self, kafka_broker, topic_name, tmp_path
