@@ -8,12 +8,13 @@ offset; it is counted like every other dead letter, and the same on every readin
 import json
 from collections.abc import Sequence
 
+from configs.times import time_ms
 from preprocessing.fields import Field
 from preprocessing.normalize import REASON
 from preprocessing.read_jsonl import read_json_lines
 from preprocessing.reasons import reason_code
 
-__all__ = ["MAX_MESSAGE_BYTES", "lines_of", "poison_line"]
+__all__ = ["MAX_MESSAGE_BYTES", "lines_of", "poison_line", "time_of"]
 
 MAX_MESSAGE_BYTES = 4 << 20
 """A larger message is no record of a log, and its neighbors are not to wait for it."""
@@ -64,6 +65,22 @@ def poison_line(
     )
     text = "".join(c if c.isprintable() else " " for c in text[:_KEPT_CHARACTERS])
     return f"message {offset} of {topic}/{partition} ({reason}){text}".encode()
+
+
+def time_of(value: bytes | None, time: Field) -> int | None:
+    """Returns the time of the record in a message, ms; None if it has none.
+
+    Args:
+        value: of the message.
+        time: the time column of the log.
+    """
+    if value is None or len(value) > MAX_MESSAGE_BYTES:
+        return None
+    try:
+        record = json.loads(value.decode("utf-8-sig"))
+        return time_ms(record[time.column], time.unit)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _reason(value: bytes | None) -> str | None:
