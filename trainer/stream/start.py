@@ -61,7 +61,8 @@ class Beginning:
         run: that is gone on with; None if it is to be made.
         statistics: of numeric inputs.
         vocabularies: by table.
-        split: training rows that a new model's heads start at the rates of.
+        split: training rows that a new model's heads start at the rates of; empty
+            where a checkpoint will be restored.
     """
 
     run: Run | None
@@ -85,24 +86,32 @@ def begin(
     Raises:
         PairstreamError: if run or example sets do not fit the job, or there are none.
     """
+    run = None
     if Path(job.data.run).exists() and not overwrite:
         run = Run(job.data.run, keep=job.training.keep_checkpoints)
         run.check_model(job)
-        return Beginning(
-            run=run,
-            statistics=run.statistics(),
-            vocabularies=run.vocabularies(),
-            split=_NO_ROWS,
-        )
+        if run.checkpoints.steps():
+            return _made_before(run, _NO_ROWS)
     folder = stream_options(job).starts_with or job.data.examples
     split = _wait_for_rows(job, folder, interruption, wait=wait)
     if split is None:
         return None
+    if run is not None:  # killed before its first checkpoint: nothing is learned yet
+        return _made_before(run, split)
     days = job.data.days if folder == job.data.examples else None
     return Beginning(
         run=None,
         statistics=read_all_statistics(folder, days),
         vocabularies=make_vocabularies(job, folder),
+        split=split,
+    )
+
+
+def _made_before(run: Run, split: ExampleSplit) -> Beginning:
+    return Beginning(
+        run=run,
+        statistics=run.statistics(),
+        vocabularies=run.vocabularies(),
         split=split,
     )
 

@@ -162,7 +162,7 @@ def _assembled(job: Job, beginning: Beginning) -> Assembly:
         rows=stream_options(job).window_rows, split=beginning.split, layout=layout
     )
     check_memory_here(job, ALONE, expected, beginning.vocabularies, served=True)
-    new = beginning.run is None
+    new = beginning.split.rows > 0
     return assemble(
         job,
         statistics=beginning.statistics,

@@ -16,6 +16,8 @@ from configs import CheckpointError, Job, dump_job
 from tests.trainer.stream.sets import publish, stream_job, windows
 from trainer.checkpoint import Checkpoints, State, read_state
 from trainer.interruption import Interruption
+from trainer.run import Run
+from trainer.stream.start import begin, first_state
 from trainer.stream.state import SetMark, StreamState
 from trainer.stream.train import train_on_stream
 from trainer.stream.warm_start import position_behind
@@ -65,6 +67,22 @@ def test_behind_a_set_that_went_to_kafka_too(tmp_path: Path) -> None:
     assert found == {"examples": {"0": 12, "3": 18}}
     elsewhere = batch_state(last_set=SetMark(name="", digest="d"))
     assert position_behind(job, elsewhere, "examples") == {}
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_alike(
+    tmp_path: Path,
+) -> None:
+    """Its heads start at the rates of the rows again, not at 0."""
+    job = stream_job(tmp_path)
+    publish(job, 0, 40)
+    first = begin(job, Interruption(), overwrite=False, wait=False)
+    assert first is not None and first.run is None and first.split.rows == 40
+    run = Run.create(job, statistics=first.statistics, vocabularies=first.vocabularies)
+    again = begin(job, Interruption(), overwrite=False, wait=False)
+    assert again is not None and again.run is not None
+    assert again.split == first.split and again.statistics == first.statistics
+    state, folder = first_state(job, run, None)
+    assert folder is None and state.stream == StreamState()
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from tests.kafka_cluster import RealKafka
 
 @pytest.mark.slow
 def test_a_folder(tmp_path: Path) -> None:
-    report = prove(tmp_path, kills=5, rows=6_000)
+    report = prove(tmp_path, kills=5, rows=4_000)
     assert report["equal"], report
     assert report["kills"] == 5 and report["tensors"] > 10
 
