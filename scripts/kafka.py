@@ -137,7 +137,7 @@ def make_topic(
     servers: str, topic: str, partitions: int, settings: dict[str, str] | None = None
 ) -> None:
     """Makes a topic, and waits until the broker knows it."""
-    admin = AdminClient({"bootstrap.servers": servers})
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 3})
     new = NewTopic(topic, partitions, 1, config=settings or {})
     admin.create_topics([new])[topic].result(30)
     ends = time.monotonic() + 30
