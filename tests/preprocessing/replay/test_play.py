@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from configs.errors import DataError
+from configs.errors import EXIT_CODE, DataError
+from preprocessing.cli import main
 from preprocessing.fields import fields_by_log, impression_fields
 from preprocessing.files import find_files
 from preprocessing.replay.clock import clock_of
@@ -21,6 +22,7 @@ from preprocessing.replay.play import replay
 from preprocessing.replay.settings import ReplaySettings
 from preprocessing.replay.stamping import stamp_of
 from tests.preprocessing.making_jobs import (
+    JOB,
     Record,
     impression,
     random_logs,
@@ -219,6 +221,20 @@ def write_as(suffix: str, path: Path, records: list[Record]) -> None:
                 )
             )
         path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_the_command(tmp_path, capsys):
+    write_logs(tmp_path, random_logs(seed=5))
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB.replace("{root}", str(tmp_path)))
+    command = ["replay", str(job), "--speed", "max", "--limit", "5"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "played 5 records\n"
+    assert "5/5 records" in shown.err
+    assert sum(len(records_in(tmp_path / "out", log)) for log in LOGS) == 5
+    assert main(command) == EXIT_CODE
+    assert "--out" in capsys.readouterr().err
 
 
 def test_a_folder_with_files_is_left_alone(tmp_path):
