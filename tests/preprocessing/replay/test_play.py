@@ -106,13 +106,13 @@ def test_records_come_at_their_times(tmp_path):
     replay(small_job(tmp_path), target, settings)
     delays = [now - start for now, *_ in target.heard]
     for number, delay in enumerate(delays):
-        assert 100 * number <= delay <= 100 * number + 600  # a machine may be busy
+        assert 100 * number <= delay <= 100 * number + 2_000  # a machine may be busy
     stamped = [json.loads(line)["time"] for _, _, line, _ in target.heard]
     assert [b - a for a, b in pairwise(stamped)] == [1_000] * 4
     assert stamped == [at for *_, at in target.heard]
     now = [heard[0] for heard in target.heard]
     assert all(time <= came + 50 for time, came in zip(stamped, now, strict=True))
-    assert now[-1] - stamped[-1] <= 700
+    assert now[-1] - stamped[-1] <= 2_000
 
 
 @pytest.mark.parametrize("speed", [0.25, 1.0, 60.0, None])
