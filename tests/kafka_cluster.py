@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from configs.kafka import Kafka
-from scripts.kafka import Broker, make_topic, reason_to_skip
+from scripts.kafka import Broker, jars, make_topic, reason_to_skip
 
 __all__ = [
     "MockKafka",
@@ -170,10 +170,14 @@ def mock_kafka() -> MockKafka:
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
     """A real broker, shared by all tests of a process; a test that stops it starts it
-    again. Skipped where Java or Maven is absent."""
+    again. Skipped where Java or Maven is absent, or Maven's repository out of reach."""
     reason = reason_to_skip()
     if reason is not None:
         pytest.skip(reason)
+    try:
+        jars()
+    except RuntimeError as error:
+        pytest.skip(str(error))
     with Broker(tmp_path_factory.mktemp("kafka")) as broker:
         yield RealKafka(broker)
 
