@@ -6,6 +6,7 @@ the group is for dashboards only. Only committed messages are read. A partition 
 """
 
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ class KafkaLogs:
         self._checked = False
         self._topics = {topic: _log(job, name) for name, topic in join.topics.items()}
         self._expired = join.expired
+        self._future = join.future
         self._patience = Patience(kafka.servers, duration_ms(join.away) / 1_000)
         # What lies behind the last record, but marks of transactions, is asked for too.
         options: dict[str, Any] = {"fetch.wait.max.ms": 100}
@@ -247,7 +249,10 @@ class KafkaLogs:
             place: (stops[name], self._topics[place[0]][1])
             for name, place in places.items()
         }
-        return next_times(self._kafka, self._consumer, self._patience, wanted)
+        heads = next_times(self._kafka, self._consumer, self._patience, wanted)
+        # A record of the future must not let those behind it wait.
+        latest = time.time() * 1_000 + duration_ms(self._future)
+        return {place: head for place, head in heads.items() if head <= latest}
 
     def _stops_at(
         self, time: int, bounds: Mapping[str, tuple[int, int]]

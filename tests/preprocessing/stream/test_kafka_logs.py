@@ -257,6 +257,25 @@ class TestBroker:
             frozen, batches = logs.freeze(positions, 500), batches + 1
         assert batches <= 4 and positions[f"{topic_name}-impressions/0"] == 900
 
+    def test_the_next_record_holds_back_unless_it_is_of_the_future(
+        self, kafka_broker, topic_name, tmp_path
+    ):
+        self.topics(kafka_broker, topic_name)
+        shown = {0: [record(n) for n in range(6)]}
+        stamps = {0: [1_000 * n + 1 for n in range(6)]}
+        kafka_broker.send(f"{topic_name}-impressions", shown, times=stamps)
+        ahead = {0: [record(0), record(4_102_444_800_000), record(9)], 1: [record(11)]}
+        stamps = {0: [1, 10_000, 11_000], 1: [10_000]}
+        kafka_broker.send(f"{topic_name}-click", ahead, times=stamps)
+        logs = KafkaLogs(job_over(tmp_path, kafka_broker.servers, topic_name))
+        ranges = logs.freeze({}, 7).ranges
+        held = {p: ranges[f"{topic_name}-click/{p}"] for p in (0, 1)}
+        assert [(held[p].stop, held[p].behind) for p in (0, 1)] == [
+            (1, True),
+            (0, True),
+        ]
+        assert [held[p].head for p in (0, 1)] == [None, 11]
+
     def test_messages_of_one_time_are_read_in_shares(
         self, kafka_broker, topic_name, tmp_path
     ):
