@@ -6,8 +6,6 @@ import time
 
 import pytest
 
-from scripts.kafka import reason_to_skip
-
 
 def test_the_mock_cluster_keeps_order_and_partitions(mock_kafka, topic_name):
     mock_kafka.send(topic_name, {0: [b"a", b"b"], 2: [b"c"]})
@@ -30,10 +28,9 @@ def test_messages_outlive_a_restart_and_a_crash_of_the_broker(kafka_broker, topi
 
 
 @pytest.mark.slow
-def test_the_broker_ends_with_the_process_that_made_it(tmp_path, project_root):
-    reason = reason_to_skip()
-    if reason is not None:
-        pytest.skip(reason)
+def test_the_broker_ends_with_the_process_that_made_it(
+    kafka_broker, tmp_path, project_root
+):
     program = (
         "from scripts.kafka import Broker\nimport os, signal, sys\n"
         "broker = Broker(sys.argv[1])\nbroker.start()\nprint(broker.pid, flush=True)\n"
