@@ -93,7 +93,7 @@ class FolderArrivals:
         """Decides what the next micro-batch reads (`arrivals.Arrivals`).
 
         Raises:
-            DataError: if a file became shorter.
+            DataError: if a file became shorter, or was read whole and became longer.
         """
         readings = list(self._unread(positions))
         queue: list[tuple[float, int]] = []
@@ -133,7 +133,8 @@ class FolderArrivals:
         """Returns the ranges as they lie in the files (`arrivals.Arrivals`).
 
         Raises:
-            DataError: if a file is gone or became shorter.
+            DataError: if a file is gone, became shorter, or was to be read whole and
+                became longer.
         """
         present = {file.path: file for file in self._files()}
         parts = []
@@ -141,8 +142,8 @@ class FolderArrivals:
             if range_.start == range_.stop:
                 continue
             file = present.get(path)
-            if file is None or file.bytes < range_.stop:
-                what = "is gone" if file is None else "became shorter"
+            if file is None or not _is_as_frozen(file, range_):
+                what = "is gone" if file is None else "has changed"
                 raise DataError(
                     f"{path} {what}, and a micro-batch that was begun reads it: put it"
                     " back. Files of a stream may be removed when the state's"
@@ -179,6 +180,12 @@ class FolderArrivals:
                     " read: files of a stream only grow. Write a new file in place of"
                     " overwriting one"
                 )
+            if file.bytes > start and start and not _grows(file):
+                raise DataError(
+                    f"{file.path} has {file.bytes:,} bytes, and was read when it had"
+                    f" {start:,}: files of its kind are read once, as a whole."
+                    " Write new records into new files, or as uncompressed JSON lines"
+                )
             if file.bytes > start:
                 end = _arrived(file, start) if _grows(file) else file.bytes
                 if end > start:
@@ -199,6 +206,13 @@ class FolderArrivals:
 
 def _grows(file: LogFile) -> bool:
     return file.format == "jsonl" and file.compression == "none"
+
+
+def _is_as_frozen(file: LogFile, frozen: Range) -> bool:
+    """Whether a file still begins with what was frozen of it, as its size tells."""
+    if _grows(file):
+        return file.bytes >= frozen.stop
+    return file.bytes == frozen.stop
 
 
 def _rank(head: int | None) -> float:

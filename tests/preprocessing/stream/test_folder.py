@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from configs import Job
+from configs import DataError, Job
 from preprocessing.stream.arrivals import Frozen
 from preprocessing.stream.folder import FolderArrivals
 from tests.preprocessing.making_jobs import impression, small_job
@@ -101,6 +101,12 @@ def test_other_files_are_read_whole(job: Job, tmp_path: Path) -> None:
     parts = arrivals.parts(frozen, tmp_path)
     assert [Path(part.partition).suffix for part in parts] == [".csv"]
     assert parts[0].stop is None
+    positions = arrivals.positions({}, frozen)
+    write(tmp_path / "impressions-2.csv", "i3,90")
+    with pytest.raises(DataError, match="are read once, as a whole"):
+        arrivals.freeze(positions, 3)
+    with pytest.raises(DataError, match=r"impressions-2\.csv has changed"):
+        arrivals.parts(frozen, tmp_path)
 
 
 def test_damaged_lines_tell_no_time(job: Job, tmp_path: Path) -> None:
