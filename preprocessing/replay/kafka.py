@@ -89,7 +89,7 @@ class KafkaTarget:
                     topic,
                     value=line,
                     partition=partition,
-                    timestamp=max(time, 0),  # Kafka knows no earlier one
+                    timestamp=max(time, 1),  # 0 would be the time of day
                     on_delivery=self._delivered,
                 )
                 return

@@ -146,7 +146,7 @@ class KafkaOutput:
                         value=value,
                         key=key.to_bytes(8, "big"),
                         partition=group % partitions,
-                        timestamp=max(at, 0),  # Kafka knows no earlier one
+                        timestamp=max(at, 1),  # 0 would be the time of day
                     )
                     break
                 except BufferError:
