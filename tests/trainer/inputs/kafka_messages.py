@@ -17,6 +17,9 @@ from trainer.inputs.screening import Screen
 
 __all__ = ["drain", "examples", "ids_of", "open_source", "spread"]
 
+_SCREENS: dict[str, Screen] = {}
+"""By layout: they are traced once."""
+
 
 def examples(job: Job, rows: int, seed: int = 1) -> list[bytes]:
     """Serialized examples whose event ids count up from 1000 * seed."""
@@ -51,7 +54,8 @@ def open_source(
     chosen = {"rows": 16, "wait": 60.0, "until_end": True} | windows
     reader = TopicReader(cluster.section, topic, group=f"of-{topic}", away=away)
     dead = DeadMessages(folder / "dead.jsonl", limits)
-    screen = Screen(layout_of(job))
+    layout = layout_of(job)
+    screen = _SCREENS.setdefault(repr(layout), Screen(layout))
     source = KafkaSource(reader, topic, Windows(**chosen), screen, dead)
     source.open(position or {})
     return source
