@@ -57,7 +57,7 @@ class Watch:
         counters: of the join, summed over its batches.
         windows: lines of the trainer, in order.
         checkpoints: by step, when each was complete, seconds since the epoch.
-        versions: by version, when it was complete.
+        versions: by version, when it was first seen.
         steps: by version, the step that it was exported from.
         served: by version, when it was first seen to answer.
         decisions: of the publisher.
@@ -88,7 +88,8 @@ class Watch:
                 self.checkpoints.setdefault(int(state.parent.name), _written(state))
         for model in models.glob("*/saved_model.pb"):
             if model.parent.name.isdecimal():
-                self.versions.setdefault(int(model.parent.name), _written(model))
+                # Its own files are older: they were written before they were proved.
+                self.versions.setdefault(int(model.parent.name), time.time())
         self.decisions = _lines(models / "decisions.jsonl")
         for state in run.glob("published/*/state.json"):
             if state.parent.name.isdecimal():

@@ -143,10 +143,12 @@ def test_the_delay_is_that_of_the_first_version_that_learned_from_it(watch, posi
     for step, at in ((10, 17), (20, 29), (30, 37)):
         write(f"{run}/checkpoints/{step:08d}/state.json", {}, NOON + at)
     for version, step, at in ((1, 5, 0), (2, 20, 40)):
-        write(f"{models}/{version}/saved_model.pb", {}, NOON + at)
+        write(f"{models}/{version}/saved_model.pb", {})
         write(f"{run}/published/{version}/state.json", {"step": step})
         watch.client.versions.append(version)
         watch.look()
+        assert set(watch.versions) == set(watch.served)
+        watch.versions[version] = NOON + at
         watch.served[version] = NOON + at + 2.0
     assert watch.version == 2
     # Middle of the events, example set, window, checkpoint, version, served.
