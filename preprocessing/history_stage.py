@@ -16,7 +16,12 @@ import pyarrow.compute as pc
 
 from configs.durations import duration_ms
 from configs.features import SequenceFeature
-from configs.histories import age_unit, behaviour_column, built_sequences
+from configs.histories import (
+    age_unit,
+    behaviour_column,
+    behaviour_sources,
+    built_sequences,
+)
 from configs.job import Job
 from configs.layout import sequence_key
 from preprocessing.behaviours import BEHAVIOURS
@@ -29,11 +34,21 @@ from preprocessing.join_stage import LABELED
 from preprocessing.late_labels import LATE_COLUMNS
 from preprocessing.plan import Plan, column_array
 from preprocessing.scratch import BucketFile, read_bucket, write_buckets
+from preprocessing.settled import FINGERPRINT, Settled
 
-__all__ = ["HISTORIES", "build_histories"]
+__all__ = [
+    "HISTORIES",
+    "SETTLED_BEHAVIOURS",
+    "build_histories",
+    "needed_behaviours",
+]
 
 HISTORIES = ":histories"
 """Kind of the bucket files of histories, by home; impressions are `LABELED`."""
+
+SETTLED_BEHAVIOURS = "histories."
+"""Kinds of the segments of behaviours begin so; the source's name follows. Their
+fingerprints are the users'."""
 
 _ANSWERED = ("file", "row", "labels", *LATE_COLUMNS)
 """Columns of impressions that go on, as far as they are there."""
@@ -55,9 +70,13 @@ def build_histories(
         found = read_bucket(sorted(paths), bucket)
         if found is not None:
             tables[kind.removeprefix(BEHAVIOURS)] = in_order(found)
-    if plan.day is not None:
-        _carry(plan, plan.day, bucket, tables)
     rows = read_bucket(sorted(asking), bucket)
+    if plan.day is not None and plan.day.settled is not None:
+        _leave(plan, plan.day.settled, bucket, tables)
+        if rows is not None:
+            _add_settled(plan, plan.day.settled, bucket, tables, rows)
+    elif plan.day is not None:
+        _carry(plan, plan.day, bucket, tables)
     if rows is None:
         return []
     counters: Counter[str] = Counter()
@@ -75,19 +94,62 @@ def build_histories(
 def _carry(plan: Plan, day: Day, bucket: int, tables: dict[str, pa.Table]) -> None:
     """Writes the behaviours that the histories of later days may need: an impression
     whose window is still open may be as old as the window is long."""
-    job = plan.job
-    horizon = day.closing + 1 - longest_window(job) - longest_gap(job)
     for source, table in tables.items():
-        needed = np.zeros(table.num_rows, np.bool_)
-        for name, feature in built_sequences(job).items():
-            if feature.source == source:
-                present = _present(job, name, feature, table)
-                part = table.filter(pa.array(present))
-                needed[present] |= needed_later(part, horizon, feature.max_length)
         path = day.folder(f"behaviours/{source}") / f"{bucket:08}.arrow"
-        kept = table.filter(pa.array(needed))
+        kept = needed_behaviours(plan.job, day, source, table)
         buckets = np.full(kept.num_rows, bucket, np.int64)
         write_buckets(path, kept, buckets, plan.buckets)
+
+
+def needed_behaviours(job: Job, day: Day, source: str, table: pa.Table) -> pa.Table:
+    """Returns those of the behaviours of some users that later histories may need.
+
+    Args:
+        job: names the sequences.
+        day: after which they are asked.
+        source: of the behaviours.
+        table: in order (`histories.in_order`).
+    """
+    horizon = day.closing + 1 - longest_window(job) - longest_gap(job)
+    needed = np.zeros(table.num_rows, np.bool_)
+    for name, feature in built_sequences(job).items():
+        if feature.source == source:
+            present = _present(job, name, feature, table)
+            part = table.filter(pa.array(present))
+            needed[present] |= needed_later(part, horizon, feature.max_length)
+    return table.filter(pa.array(needed))
+
+
+def _leave(
+    plan: Plan, settled: Settled, bucket: int, tables: Mapping[str, pa.Table]
+) -> None:
+    """Leaves new behaviours to the micro-batches that follow; they never change."""
+    for source, table in tables.items():
+        users = column_array(table, USER)
+        left = table.append_column(FINGERPRINT, users)
+        buckets = np.full(table.num_rows, bucket, np.int64)
+        kind = SETTLED_BEHAVIOURS + source
+        settled.leave(kind, f"{bucket:08}", left, buckets, plan.buckets)
+
+
+def _add_settled(
+    plan: Plan,
+    settled: Settled,
+    bucket: int,
+    tables: dict[str, pa.Table],
+    rows: pa.Table,
+) -> None:
+    """Adds what earlier micro-batches left of the users that ask."""
+    users = column_array(rows, USER).to_numpy()
+    for source in behaviour_sources(plan.job):
+        found = settled.find(SETTLED_BEHAVIOURS + source, bucket, users)
+        if found is None:
+            continue
+        found = found.drop_columns([FINGERPRINT])
+        if source in tables:
+            new = tables[source]
+            found = pa.concat_tables([new, found.select(new.column_names)])
+        tables[source] = in_order(found)
 
 
 def _questions(

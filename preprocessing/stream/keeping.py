@@ -2,13 +2,16 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.ipc
 
-from preprocessing.day import longest_window
+from preprocessing.day import Day, longest_window
 from preprocessing.fields import behaviour_log_name
+from preprocessing.histories import in_order
+from preprocessing.history_stage import SETTLED_BEHAVIOURS, needed_behaviours
 from preprocessing.plan import Plan
 from preprocessing.stream.segments import (
     Segment,
@@ -17,6 +20,7 @@ from preprocessing.stream.segments import (
     write_segment,
 )
 from preprocessing.stream.state import Commit, State
+from preprocessing.stream.watermark import BEGINNING
 from preprocessing.stream.wide import compact_rows
 
 __all__ = ["keep_state"]
@@ -100,17 +104,31 @@ def _keep_segments(
         found.setdefault(folder.name, [])
     kept = {}
     for kind, segments in sorted(found.items()):
-        own = kind.startswith(behaviour_log_name(""))
-        reach = plan.day.memory + (0 if own else longest_window(plan.job))
-        oldest = plan.day.closing - reach
+        oldest, trim = _still_needed(plan, plan.day, kind)
         parts = [str(path) for path in sorted((source / kind).glob("*.arrow"))]
         new = None
         if parts:
             path = f"settled/{kind}/{batch:08}.arrow"
             new = write_segment(state.root, path, parts, oldest)
         segments = [*segments, *([] if new is None else [new])]
-        kept[kind] = merge_segments(state.root, f"settled/{kind}", segments, oldest)
+        kept[kind] = merge_segments(
+            state.root, f"settled/{kind}", segments, oldest, trim
+        )
     return {kind: left for kind, left in kept.items() if left}
+
+
+def _still_needed(
+    plan: Plan, day: Day, kind: str
+) -> tuple[int, Callable[[pa.Table], pa.Table] | None]:
+    """Returns the time up to which rows of a kind need not be known, and what leaves
+    out others that need not."""
+    source = kind.removeprefix(SETTLED_BEHAVIOURS)
+    if source != kind:  # a user's last ones are needed, however old
+        return BEGINNING, lambda table: needed_behaviours(
+            plan.job, day, source, in_order(table)
+        )
+    own = kind.startswith(behaviour_log_name(""))
+    return day.closing - day.memory - (0 if own else longest_window(plan.job)), None
 
 
 def _count(path: Path) -> int:

@@ -47,7 +47,11 @@ class Segment:
 
 
 def write_segment(
-    root: Path, path: str, parts: Sequence[str], oldest: int
+    root: Path,
+    path: str,
+    parts: Sequence[str],
+    oldest: int,
+    trim: Callable[[pa.Table], pa.Table] | None = None,
 ) -> Segment | None:
     """Writes the rows of files that are later than `oldest` as one segment.
 
@@ -56,6 +60,7 @@ def write_segment(
         path: of the segment, inside.
         parts: bucket files.
         oldest: ms; rows up to then are left out.
+        trim: leaves out further rows of a bucket.
 
     Returns:
         The segment, None if no row is left.
@@ -65,6 +70,8 @@ def write_segment(
     def remaining(table: pa.Table) -> pa.Table:
         nonlocal rows, newest
         table = table.filter(pc.greater(table["time"], oldest))
+        if trim is not None:
+            table = trim(table)
         rows += table.num_rows
         if table.num_rows:
             newest = max(newest, pc.max(table["time"]).as_py())
@@ -78,7 +85,11 @@ def write_segment(
 
 
 def merge_segments(
-    root: Path, folder: str, segments: Sequence[Segment], oldest: int
+    root: Path,
+    folder: str,
+    segments: Sequence[Segment],
+    oldest: int,
+    trim: Callable[[pa.Table], pa.Table] | None = None,
 ) -> list[Segment]:
     """Returns the segments of a kind that stay: few, and with rows later than `oldest`.
 
@@ -91,6 +102,7 @@ def merge_segments(
             parts, with a further letter.
         segments: in order of age.
         oldest: ms; rows up to then need not be known.
+        trim: leaves out further rows of a bucket, when segments are merged.
     """
     kept = [segment for segment in segments if segment.newest > oldest]
     while True:
@@ -104,7 +116,7 @@ def merge_segments(
         parts = classes[full[0]]
         name = f"{folder}/{Path(parts[-1].path).stem}m.arrow"
         paths = [str(root / part.path) for part in parts]
-        merged = write_segment(root, name, paths, oldest)
+        merged = write_segment(root, name, paths, oldest, trim)
         place = kept.index(parts[-1])
         kept[place : place + 1] = [] if merged is None else [merged]
         kept = [segment for segment in kept if segment not in parts]

@@ -40,7 +40,6 @@ def check_balance(manifest: Manifest) -> None:
     ("seed", "cuts", "max_records"),
     [
         (3, 3, 10_000),
-        pytest.param(4, 8, 10_000, marks=pytest.mark.slow),
         pytest.param(5, 1, 40, marks=pytest.mark.slow),
         pytest.param(6, 5, 60, marks=pytest.mark.slow),
     ],
