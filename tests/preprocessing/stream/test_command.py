@@ -79,7 +79,8 @@ def test_sigterm_ends_a_live_stream_after_its_micro_batch(tmp_path: Path) -> Non
     assert rows_of_stream(job) == rows_of(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("broadcast", [0, pytest.param(10**9, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("broadcast", [0, 10**9])
 def test_impressions_meet_side_tables(tmp_path: Path, broadcast: int) -> None:
     write_tables(tmp_path, 3)
     join = f"{{state: {tmp_path}/state, lateness: 1200ms, max_records: 60}}"
