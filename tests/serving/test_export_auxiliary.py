@@ -22,6 +22,9 @@ from trainer.run import Run
 
 STEPS = 2
 
+WEIGHTLESS = ("cl4ctr_alignment", "cl4ctr_uniformity")
+"""Tasks without weights of their own."""
+
 SLACK = {
     # These say what the model was trained with, and where.
     "assets.extra/job.yaml": 9.0,
@@ -143,13 +146,15 @@ def test_no_task_is_in_the_export(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(AUXILIARY))
-def test_a_task_that_was_trained_is_not_in_the_export(
-    name: str, without: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("names", [tuple(AUXILIARY), WEIGHTLESS])
+def test_tasks_that_were_trained_are_not_in_the_export(
+    names: tuple[str, ...],
+    without: Exported,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each alone, after steps in which its optimizers' slots were made too."""
-    alone = exported(job_in(tmp_path, name), STEPS, monkeypatch)
-    counts = alone.report["variables"]
-    fields = name in ("cl4ctr_alignment", "cl4ctr_uniformity")  # These have no weights.
-    assert (counts["training"] > counts["export"]) == (not fields)
-    check_equal(without, alone)
+    """After steps in which their optimizers' slots were made too."""
+    trained_with = exported(job_in(tmp_path, *names), STEPS, monkeypatch)
+    counts = trained_with.report["variables"]
+    assert (counts["training"] > counts["export"]) == (names != WEIGHTLESS)
+    check_equal(without, trained_with)
