@@ -143,8 +143,9 @@ def test_kills_change_no_example(
     began = time.monotonic()
     sets = len(read_all(whole))
     assert sets > 10
-    # At random moments, so that a run makes about one set.
-    longest = 2 * (time.monotonic() - began) / sets
+    # At random moments, so that a run makes about half a set; a machine that others
+    # use may be several times as fast now.
+    longest = 1.2 * (time.monotonic() - began) / sets
     kills = np.random.default_rng(9).uniform(0.05, longest, 8).tolist()
     ended = subprocess.run(
         [
@@ -157,7 +158,7 @@ def test_kills_change_no_example(
         timeout=200,
     )
     assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout).count(-signal.SIGKILL) >= 3, ended.stderr
+    assert json.loads(ended.stdout).count(-signal.SIGKILL) >= 3, ended
     read_all(job)
     assert training_bytes(job) == training_bytes(whole)
     found = [kafka_broker.read(f"{topic_name}-{name}") for name in ("whole", "killed")]
