@@ -62,6 +62,26 @@ def test_the_job_reads_the_logs_of_a_folder(tmp_path):
     ]
 
 
+def test_events_go_through_a_folder_where_no_broker_can_be_had(monkeypatch, capsys):
+    monkeypatch.setattr("scripts.kafka.reason_to_skip", lambda: "no Java here")
+    with demo_stream.source("either") as found:
+        assert found == ("folder", [])
+    assert "no Java here" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="no Java here"):
+        demo_stream.source("kafka").__enter__()
+
+
+def test_a_broker_whose_jars_are_out_of_reach_is_none(monkeypatch, capsys):
+    def unreachable():
+        raise RuntimeError("Maven cannot fetch Kafka")
+
+    monkeypatch.setattr("scripts.kafka.reason_to_skip", lambda: None)
+    monkeypatch.setattr("scripts.kafka.jars", unreachable)
+    with demo_stream.source("either") as found:
+        assert found == ("folder", [])
+    assert "Maven cannot fetch Kafka" in capsys.readouterr().out
+
+
 def test_a_failed_process_ends_the_demo_with_its_last_words(here, monkeypatch, capsys):
     def break_down(*arguments):
         raise Ended("join has ended with status 1; the end of join.log:\n  | no disk")
