@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from configs.canonical import CategoricalType
 from configs.durations import Duration
@@ -48,6 +54,9 @@ class Vocabulary(Section):
     """Rows of the training split (weighted by 1/keep rate) that a value needs."""
     max_size: PositiveInt | None = None
     """At most so many values, the most frequent ones."""
+    spare: NonNegativeInt = 0
+    """Rows besides for values that a stream brings: each gets one when it has been seen
+    there `min_count` times, until all are given away. Batch runs leave them alone."""
 
 
 class Embedding(Section):

@@ -6,7 +6,7 @@ Row 0 of every variable belongs to padding. It starts at zero and stays there, b
 the vectors of padding are masked and so its gradient is zero under any optimizer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +19,7 @@ from configs.features import NumericFeature, TimeFeature, embedded_features
 from configs.job import Job
 from configs.layout import FINGERPRINT_RANGE, PADDING
 from trainer.layers.seeds import derived_seed
+from trainer.layers.table_places import offsets_by_width, places_together
 
 __all__ = [
     "Block",
@@ -42,12 +43,15 @@ class Table:
         kind: how an id finds its row: `buckets` by id modulo `rows`; `vocabulary` by
             its place in a sorted list, plus 1, and 0 if it is not there; `index` means
             that the id is the row.
+        spare: of a vocabulary, rows that are given to values later; a second list has
+            the row of each value then.
     """
 
     name: str
     dim: int
     rows: int
     kind: Literal["buckets", "vocabulary", "index"]
+    spare: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +105,11 @@ def tables_of(job: Job, vocabulary_sizes: Mapping[str, int]) -> dict[str, Table]
     tables = {}
     for name in table_inputs(job):
         embedding = job.embedding_of(name)
+        spare = embedding.vocabulary.spare if embedding.vocabulary else 0
         if embedding.vocabulary is None:
             rows = embedding.buckets or 0
         elif name in vocabulary_sizes:
-            rows = vocabulary_sizes[name] + 1
+            rows = vocabulary_sizes[name] + spare + 1
         else:
             raise JobError(
                 f"features.{name} has a vocabulary, but its values are not known here:"
@@ -116,6 +121,7 @@ def tables_of(job: Job, vocabulary_sizes: Mapping[str, int]) -> dict[str, Table]
             dim=embedding.dim or 0,
             rows=rows,
             kind="vocabulary" if embedding.vocabulary else "buckets",
+            spare=spare,
         )
     return tables | {table.name: table for table in index_tables(job)}
 
@@ -176,7 +182,7 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(name=name)
         self._tables = dict(tables)
         self._blocks = tuple(blocks)
-        self._offsets, total = _offsets(tables.values())
+        self._offsets, total = offsets_by_width(tables.values())
         all_rows = 1 + sum(table.rows for table in tables.values())
         most = all_rows if first_order or further else max(total.values())
         self._row_dtype = tf.int32 if most < 2**31 else tf.int64
@@ -188,7 +194,7 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
             )
             for dim, rows in total.items()
         }
-        self._places = _places(tables.values())
+        self._places = places_together(tables.values())
         self._first_order: keras.Variable | None = None
         if first_order:
             # No width is 0: the numbers drawn are those of no other variable.
@@ -211,6 +217,17 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
             for table in tables.values()
             if table.kind == "vocabulary"
         }
+        self._vocabulary_rows = {
+            table.name: self.add_weight(
+                name=f"vocabulary_rows_{table.name}",
+                shape=(table.rows - 1,),
+                dtype="int64",
+                trainable=False,
+                initializer=lambda shape, dtype: tf.range(1, shape[0] + 1, dtype=dtype),
+            )
+            for table in tables.values()
+            if table.spare
+        }
         self.built = True
 
     @property
@@ -224,7 +241,18 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
     def vocabulary_sizes(self) -> dict[str, int]:
         """Number of values of each vocabulary, by table."""
         return {
-            t.name: t.rows - 1 for t in self._tables.values() if t.kind == "vocabulary"
+            t.name: t.rows - 1 - t.spare
+            for t in self._tables.values()
+            if t.kind == "vocabulary"
+        }
+
+    def growing(self) -> dict[str, tuple[keras.Variable, keras.Variable]]:
+        """Returns, of each table with spare rows, the values that have one, sorted, and
+        their rows inside the table: both int64 [values + spare]. Behind the values
+        stand places that hold none, with the rows that are still to be given."""
+        return {
+            name: (self._vocabularies[name], rows)
+            for name, rows in self._vocabulary_rows.items()
         }
 
     def rows_of(self, table: str, ids: tf.Tensor) -> tf.Tensor:
@@ -320,7 +348,11 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
         )
         places = tf.reshape(places, tf.shape(ids))
         found = tf.gather(vocabulary, tf.minimum(places, last)) == ids
-        return tf.where(found, places + 1, tf.zeros_like(places))
+        rows = places + 1
+        if table.spare:
+            given = self._vocabulary_rows[table.name].value
+            rows = tf.gather(given, tf.minimum(places, last))
+        return tf.where(found, rows, tf.zeros_like(rows))
 
     def _dim(self, block: Block) -> int:
         return self._tables[block.tables[0]].dim
@@ -328,10 +360,11 @@ class FusedTables(keras.layers.Layer):  # type: ignore[misc]
     def _add_vocabulary(
         self, table: Table, vocabularies: Mapping[str, np.ndarray[Any, Any]] | None
     ) -> keras.Variable:
-        # An empty vocabulary holds a value that is no fingerprint.
+        # Where there is no value stands one that is no fingerprint.
         values = np.full(max(table.rows - 1, 1), FINGERPRINT_RANGE, np.int64)
-        if vocabularies is not None and table.rows > 1:
-            values = _checked(table.name, vocabularies[table.name], table.rows - 1)
+        size = table.rows - 1 - table.spare
+        if vocabularies is not None and size:
+            values[:size] = _checked(table.name, vocabularies[table.name], size)
         return self.add_weight(
             name=f"vocabulary_{table.name}",
             shape=values.shape,
@@ -353,26 +386,6 @@ def _checked(
     if np.any(np.diff(values) <= 0):
         raise ValueError(f"vocabulary of {name}: values must be sorted and distinct")
     return values
-
-
-def _offsets(tables: Iterable[Table]) -> tuple[dict[str, int], dict[int, int]]:
-    """Returns the first row of each table, and the rows of each width."""
-    offsets: dict[str, int] = {}
-    total: dict[int, int] = {}
-    for table in tables:
-        offsets[table.name] = total.setdefault(table.dim, 1)
-        total[table.dim] += table.rows
-    return offsets, total or {1: 1}
-
-
-def _places(tables: Iterable[Table]) -> dict[str, int]:
-    """Returns the first row of each table where all lie in one variable."""
-    places: dict[str, int] = {}
-    start = 1
-    for table in tables:
-        places[table.name] = start
-        start += table.rows
-    return places
 
 
 def _initializer(stddev: float, seed: int, number: int) -> Any:

@@ -21,6 +21,7 @@ from trainer.metrics.likelihood import Likelihood
 from trainer.run import Run
 from trainer.skipped_steps import SkippedSteps
 from trainer.step import train_on
+from trainer.stream.growth import Growth
 from trainer.stream.item_ages import ItemAges
 from trainer.stream.options import stream_options
 from trainer.stream.progress import StreamProgress
@@ -31,7 +32,14 @@ from trainer.stream.window_journal import WindowJournal
 
 __all__ = ["StreamLoop"]
 
-_PLOTTED = ("losses", "lag_rows", "freshness_s", "rows_per_second", "skipped_steps")
+_PLOTTED = (
+    "losses",
+    "vocabularies",
+    "lag_rows",
+    "freshness_s",
+    "rows_per_second",
+    "skipped_steps",
+)
 
 _CURVES = ("auc", "gauc", "log_loss", "calibration", "observed_rate")
 
@@ -53,6 +61,7 @@ class StreamLoop:
         reader: of the windows behind it, running.
         scores: of windows.
         ages: of items, which checkpoints hold too.
+        growth: of vocabularies, likewise.
         ends: journal of the ends of windows.
         progress: tells the user.
         interruption: watched between windows.
@@ -68,6 +77,7 @@ class StreamLoop:
         reader: WindowReader,
         scores: WindowScores,
         ages: ItemAges,
+        growth: Growth,
         ends: WindowJournal,
         progress: StreamProgress,
         interruption: Interruption,
@@ -79,6 +89,7 @@ class StreamLoop:
         self._reader = reader
         self._scores = scores
         self._ages = ages
+        self._growth = growth
         self._ends = ends
         self._progress = progress
         self._interruption = interruption
@@ -146,6 +157,7 @@ class StreamLoop:
         before = self.state.step
         scores, sums = self._scores.of(window.batches)
         losses = self._train(window)
+        vocabularies = self._growth.learn(window.batches)
         stream = _behind(self._stream, window, scores["tasks"], sums)
         step = before + len(window.batches)
         self.state = self.state.model_copy(update={"step": step, "stream": stream})
@@ -161,6 +173,7 @@ class StreamLoop:
             **scores,
             "progressive": progressive_metrics(stream.progressive),
             "losses": losses,
+            "vocabularies": vocabularies,
             "counters": stream.counters,
             "waited_s": began - self._learned,
             **self._timing(window, time.monotonic() - began),
@@ -198,9 +211,8 @@ class StreamLoop:
 
     def _checkpoint(self) -> None:
         checkpoints = self._run.checkpoints
-        checkpoints.write(
-            self.state, self._assembly.variables, tensors=self._ages.tensors()
-        )
+        tensors = {**self._ages.tensors(), **self._growth.tensors()}
+        checkpoints.write(self.state, self._assembly.variables, tensors=tensors)
         self._written = self._stream.window
         self._reader.note(self._stream.position)
         oldest = checkpoints.state_of_oldest()

@@ -17,6 +17,7 @@ from trainer.interruption import Interruption
 from trainer.run import Run
 from trainer.run_lock import run_lock
 from trainer.scoring import Scorer
+from trainer.stream.growth import Growth
 from trainer.stream.item_ages import ItemAges
 from trainer.stream.loop import StreamLoop
 from trainer.stream.options import stream_options
@@ -117,8 +118,10 @@ def learn(
     again = ends.after(stream.window, stream.position)
     progress = StreamProgress()
     ages = ItemAges(stream_options(job).item_ages)
+    growth = Growth(job, assembly.inference.tables)
     if stream.window:
         ages.restore(run.checkpoints.path(state.step))
+        growth.restore(run.checkpoints.path(state.step))
     with source_of(job, run.folder, until_end=until_end) as source:
         source.open(stream.position)
         run.replace_job(job)
@@ -149,6 +152,7 @@ def learn(
                 reader=reader,
                 scores=_scores(job, run, assembly, ages, progress),
                 ages=ages,
+                growth=growth,
                 ends=ends,
                 progress=progress,
                 interruption=interruption,

@@ -38,6 +38,7 @@ def made(tmp_path_factory):
         "stream.train.item_ages=[30ms]",
         "training.keep_checkpoints=99",
         "training.optimizer.dense={clip_norm: 0.1}",
+        "features.item.embedding={vocabulary: {min_count: 15, spare: 3}}",
     )
     publish_all(job)
     made = Made(job)
@@ -86,6 +87,13 @@ def test_items_are_told_apart_by_their_age(made):
     assert 0 < first["from 30ms"]["click"]["rows"] < 12
     assert all(sum(x["click"]["rows"] for x in one.values()) > 20 for one in others)
     assert "stream/items" in everything(made.job)
+
+
+def test_vocabularies_grow_while_there_are_spare_rows(made):
+    lines = [line["vocabularies"]["item"] for line in windows(made.job)]
+    given = [line["given"] for line in lines]
+    assert sum(given) == 3 and 0 in given and lines[-1]["free"] == 0
+    assert any(n.endswith("vocabulary_rows_item") for n in everything(made.job))
 
 
 def test_going_on_at_every_window_gives_the_same_bits(made):
