@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import tensorflow as tf
 
 from configs.contract import data_contract, fingerprint
@@ -18,6 +20,7 @@ from configs.manifest import (
     NumericStatistics,
     Shard,
     Statistics,
+    counts_file,
     sha256_of,
 )
 from configs.stream_sets import set_name
@@ -29,7 +32,10 @@ name: kills
 data: {impressions: none.jsonl}
 features:
   user: {kind: categorical, group: user, embedding: {buckets: 5000}}
-  item: {kind: categorical, group: item, embedding: {buckets: 1000}}
+  item:
+    kind: categorical
+    group: item
+    embedding: {vocabulary: {min_count: 3, spare: 2000}}
   tags: {kind: multi_valued, group: item, max_length: 4, embedding: {buckets: 500}}
   price: {kind: numeric, group: item, transform: standardize}
 ids: {event: event, time: time, user: user}
@@ -139,6 +145,10 @@ def _write_set(job: Job, number: int, examples: list[tuple[int, bytes]]) -> None
     )
     statistics = Statistics(numeric={"price": price})
     (folder / STATISTICS_FILE).write_text(statistics.model_dump_json(), "utf-8")
+    # No value is known at first: the vocabulary is what the stream brings.
+    counts = pa.table({"fingerprint": pa.array([], "i8"), "count": pa.array([], "f8")})
+    (folder / counts_file("item")).parent.mkdir()
+    pq.write_table(counts, folder / counts_file("item"))
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(), "utf-8")
 
 
