@@ -114,6 +114,7 @@ def make_batch(
         plan = run_stages(plan, blocks, wide, marked.closing)
         summaries = read_summaries(plan.scratch)
         _add_carried(before, summaries)
+        _add_expired(before, intent, summaries)
         kept = job.preprocessing.dead_letters.max_kept
         collect_letters(plan.scratch, folder / "dead_letters", kept)
         positions = arrivals.positions(
@@ -294,6 +295,15 @@ def _check_count(blocks: list[Block]) -> None:
 def _add_carried(before: Commit | None, summaries: Summaries) -> None:
     for log, count in ({} if before is None else before.carried).items():
         summaries.counters[f"{log}.carried_in"] += count
+
+
+def _add_expired(before: Commit | None, intent: Intent, summaries: Summaries) -> None:
+    """Counts what was gone before it was read: `freeze` went on behind it."""
+    known = {} if before is None else before.positions
+    for name, part in intent.frozen.ranges.items():
+        lost = part.start - known.get(name, part.start)
+        if lost > 0:
+            summaries.counters[f"streams.{part.log}.expired"] += lost
 
 
 def _carried_out(summaries: Summaries) -> dict[str, int]:

@@ -64,6 +64,7 @@ class KafkaLogs:
         self._checked = False
         self._topics = {topic: _log(job, name) for name, topic in join.topics.items()}
         self._expired = join.expired
+        self._told: set[tuple[str, int, int]] = set()
         self._future = join.future
         self._patience = Patience(kafka.servers, duration_ms(join.away) / 1_000)
         # What lies behind the last record, but marks of transactions, is asked for too.
@@ -201,11 +202,13 @@ class KafkaLogs:
                 " longer (retention.ms of the topic). With stream.join.expired:"
                 " earliest the join goes on without them"
             )
-        print(
-            f"warning: {lost} were dropped by Kafka before they were read; going on"
-            " with the earliest left (stream.join.expired)",
-            file=sys.stderr,
-        )
+        if (name, position, low) not in self._told:
+            self._told.add((name, position, low))
+            print(
+                f"warning: {lost} were dropped by Kafka before they were read; going on"
+                " with the earliest left (stream.join.expired)",
+                file=sys.stderr,
+            )
         return low
 
     def _stops(

@@ -1,6 +1,8 @@
 """Records out of order, twice, late, and from the future: a rule and a counter each."""
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ import pytest
 from configs import DataError, Job
 from configs.manifest import Manifest
 from configs.stream_sets import stream_sets
+from preprocessing.stream.arrivals import Frozen
 from preprocessing.stream.driver import StreamingJoin
+from preprocessing.stream.folder import FolderArrivals
 from preprocessing.stream.state import State
 from tests.oracles import example_proto
 from tests.preprocessing.making_jobs import Record, impression, small_job
@@ -49,11 +53,13 @@ class Logs:
         record = {"conversion": f"v{number}", "click": f"c{number}", "time": time}
         self.add("conversions", record)
 
-    def made(self) -> Manifest:
+    def made(self, opened: type[FolderArrivals] = FolderArrivals) -> Manifest:
         """Joins what has been added, in one micro-batch."""
         state = State(self.job.stream.join.state)  # type: ignore[union-attr]
         with state.locked():
-            stream = StreamingJoin(self.job, state, clock=lambda: CLOCK)
+            stream = StreamingJoin(
+                self.job, state, arrivals=opened(self.job), clock=lambda: CLOCK
+            )
             manifest = stream.recover() or stream.step()
         assert manifest is not None
         return manifest
@@ -216,3 +222,29 @@ def test_a_stream_without_impressions_waits(tmp_path: Path) -> None:
     assert read_all(logs.job) == []
     logs.add("conversions", "no record")
     assert totals([logs.made()])["events.conversion.unparsable"] == 1
+
+
+class Losing(FolderArrivals):
+    """Goes on behind the first click that was not read, as where it had expired."""
+
+    def freeze(self, positions: Mapping[str, int], max_records: int) -> Frozen:
+        frozen = super().freeze(positions, max_records)
+        ranges = dict(frozen.ranges)
+        for name, part in frozen.ranges.items():
+            if name in positions and name.endswith("clicks.jsonl"):
+                lines = Path(name).read_bytes()[part.start : part.stop].splitlines(True)
+                start = part.start + len(lines[0])
+                ranges[name] = dataclasses.replace(part, start=start)
+        return dataclasses.replace(frozen, ranges=ranges)
+
+
+def test_what_was_gone_before_it_was_read_is_counted(logs: Logs) -> None:
+    logs.show(1, 1000)
+    logs.click(1, 1050)
+    assert "streams.events.click.expired" not in logs.made(Losing).counters
+    logs.click(2, 1100, "lost")
+    logs.click(3, 1101, "left")
+    lost = '{"click": "lost", "impression": "i2", "time": 1100}\n'
+    manifest = logs.made(Losing)
+    assert manifest.counters["streams.events.click.expired"] == len(lost)
+    assert manifest.counters["events.click.read"] == 1
