@@ -81,7 +81,8 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     numbers = [d.version for d in decisions if d.action == "published"]
     assert numbers == list(range(1, len(numbers) + 1)), "each once"
     versions = sorted(complete_versions(models))
-    assert versions == numbers[-3:]
+    # Of three that are kept; the signal may come before the oldest one is removed.
+    assert versions == numbers[-len(versions) :] and 3 <= len(versions) <= 4
     published = run.folder / "published"
     for version in versions:
         report = json.loads(
