@@ -136,6 +136,7 @@ def test_a_live_folder_until_sigterm(tmp_path: Path) -> None:
         "stream.train.checkpoint_windows=100",
         "training.strategy=mirrored",
         "training.logical_devices=2",
+        "features.item.embedding={vocabulary: {min_count: 15, spare: 2}}",
     )
     process = start(job, tmp_path)
 
@@ -153,6 +154,7 @@ def test_a_live_folder_until_sigterm(tmp_path: Path) -> None:
     publish(job, 2, 10)
     wait_until(lambda: rows() == 67, process)
     assert [w["tasks"]["click"]["rows"] for w in windows(job)] == [40, 17, 10]
+    assert sum(w["vocabularies"]["item"]["given"] for w in windows(job)) == 2
     line = windows(job)[-1]
     assert line["lag_rows"] == 0 and 0.0 <= line["arrival_s"] < 60.0
     process.send_signal(signal.SIGTERM)
