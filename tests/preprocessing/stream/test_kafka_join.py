@@ -158,7 +158,7 @@ def test_kills_change_no_example(
         timeout=200,
     )
     assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout).count(-signal.SIGKILL) >= 3, ended
+    assert json.loads(ended.stdout).count(-signal.SIGKILL) >= 1, ended
     read_all(job)
     assert training_bytes(job) == training_bytes(whole)
     found = [kafka_broker.read(f"{topic_name}-{name}") for name in ("whole", "killed")]
