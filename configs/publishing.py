@@ -8,7 +8,7 @@ from pathlib import Path
 
 from configs.errors import DataError
 
-__all__ = ["publish_folder", "write_text_atomically"]
+__all__ = ["flush_path", "publish_folder", "write_text_atomically"]
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def write_text_atomically(path: str | Path, text: str) -> None:
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     partial.write_text(text, encoding="utf-8")
-    _flush_path(partial)
+    flush_path(partial)
     os.replace(partial, path)
 
 
@@ -85,15 +85,16 @@ def _replace(partial: Path, target: Path) -> None:
             os.rename(retired, target)
             raise
         shutil.rmtree(retired)
-    _flush_path(target.parent)
+    flush_path(target.parent)
 
 
 def _flush(folder: Path) -> None:
     for path in [*folder.rglob("*"), folder]:
-        _flush_path(path)
+        flush_path(path)
 
 
-def _flush_path(path: Path) -> None:
+def flush_path(path: Path) -> None:
+    """Writes a file, or the names in a folder, to disk for good."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

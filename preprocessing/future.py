@@ -8,12 +8,18 @@ on, so that doing that again gives the same.
 """
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 
 from configs.durations import duration_ms
 from preprocessing.fields import Field, table_log_name
 
-__all__ = ["refuse_future"]
+__all__ = ["now_ms", "refuse_future"]
+
+
+def now_ms() -> int:
+    """Returns the time of the clock, ms since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 def refuse_future(

@@ -3,7 +3,6 @@
 import shutil
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ from preprocessing.fields import (
 )
 from preprocessing.files import LogFile, find_files
 from preprocessing.finishing import finish_splits, read_summaries, write_manifest
-from preprocessing.future import refuse_future
+from preprocessing.future import now_ms, refuse_future
 from preprocessing.golden import golden_shares
 from preprocessing.inspection import inspect_file
 from preprocessing.pipeline import run_pipeline
@@ -89,7 +88,7 @@ def preprocess(
     if day is not None:
         check_daily(job, fields_by_log(job))
         target = root / day.isoformat()
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     with publish_folder(target, overwrite=overwrite, mark=MANIFEST_FILE) as folder:
         logs = _inspect(job, day)
         with _scratch_beside(target) as scratch:

@@ -26,6 +26,7 @@ from trainer.inputs.files import ExampleFiles
 from trainer.metrics.likelihood import Likelihood
 from trainer.metrics.task import TaskMetrics
 from trainer.observations import observed
+from trainer.sampling_weights import sampling_weights
 from trainer.shares import own_share
 
 __all__ = ["Scorer", "Scores", "difference_errors", "score_split"]
@@ -298,9 +299,7 @@ def _weights(
 ) -> NDArray[np.float64]:
     if not sampled:
         return np.ones(len(labels))
-    rates = keep_rates.astype(np.float64)
-    positive = labels[:, list(job.labels).index(job.sampled_label)] > 0.5
-    return np.where(positive, 1.0, 1.0 / rates)
+    return sampling_weights(labels, keep_rates, job)
 
 
 def _joined(parts: Sequence[tf.Tensor]) -> NDArray[Any]:

@@ -1,7 +1,6 @@
 """A small job with dropout, and example sets for it, for the proof by kills."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +23,7 @@ from configs.manifest import (
     sha256_of,
 )
 from configs.stream_sets import set_name
+from trainer.device_check.example_set import serialized
 
 __all__ = ["examples_of", "write_job", "write_sets"]
 
@@ -53,8 +53,6 @@ training:
 stream:
   train: {window_rows: 64, window_wait: 1h, checkpoint_windows: 3}
 """
-
-_FLOATS = ("labels", "truth", "negative_keep_rate", "numeric")
 
 
 def write_job(folder: Path, *overrides: str) -> Path:
@@ -86,7 +84,7 @@ def examples_of(rows: int, seed: int) -> list[tuple[int, bytes]]:
             "numeric": [price],
             "multi_valued/tags": random.integers(0, 999, number % 5).tolist(),
         }
-        made.append((number, _serialized(row)))
+        made.append((number, serialized(row)))
     return made
 
 
@@ -150,14 +148,3 @@ def _write_set(job: Job, number: int, examples: list[tuple[int, bytes]]) -> None
     (folder / counts_file("item")).parent.mkdir()
     pq.write_table(counts, folder / counts_file("item"))
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(), "utf-8")
-
-
-def _serialized(row: dict[str, list[Any]]) -> bytes:
-    feature = {
-        key: tf.train.Feature(float_list=tf.train.FloatList(value=values))
-        if key in _FLOATS
-        else tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-        for key, values in row.items()
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=feature))
-    return bytes(example.SerializeToString())

@@ -39,7 +39,7 @@ from configs.layout import IDS
 from configs.loading import load_job
 from trainer.checkpoint import Checkpoints
 
-__all__ = ["main", "prove"]
+__all__ = ["TIMED", "main", "prove"]
 
 TIMED = (
     "lag_rows",

@@ -19,6 +19,7 @@ from configs.job import Job
 from configs.stream_rules import stream_logs
 from preprocessing.fields import Field, event_fields, impression_fields
 from preprocessing.files import find_files
+from preprocessing.future import now_ms
 from preprocessing.replay.clock import Clock, clock_of
 from preprocessing.replay.lines import json_lines_of
 from preprocessing.replay.progress import ReplayProgress
@@ -70,8 +71,7 @@ def replay(
     with tempfile.TemporaryDirectory(prefix="replay-") as spools:
         timeline = _timeline(job, Path(spools), settings.limit)
         first, last = int(timeline.times[0]), int(timeline.times[-1])
-        now = round(time.time() * 1e3)
-        clock = clock_of(first, last, len(timeline), settings, now)
+        clock = clock_of(first, last, len(timeline), settings, now_ms())
         stamps = [_stamp(_fields(job, name), clock) for name in names]
         played = _Player(timeline, clock, names, stamps).play(target, settings, stopped)
         target.close()

@@ -106,8 +106,9 @@ def make_batch(
     parts = arrivals.parts(intent.frozen, folder)
     target = Path(job.data.examples) / set_name(intent.batch)
     with _published(target, state.work) as folder:
-        plan = _plan(job, state, before, intent, parts, folder)
-        plan, blocks = hold_tables(plan, _blocks(job, plan, parts))
+        tables = _tables(job)
+        plan = _plan(job, state, before, intent, parts, tables, folder)
+        plan, blocks = hold_tables(plan, _blocks(plan, parts, tables))
         _check_count(blocks)
         wide = [] if before is None else [str(state.rows(n)) for n in before.rows]
         marked = _Marked(job, before, intent, parts)
@@ -215,6 +216,7 @@ def _plan(
     before: Commit | None,
     intent: Intent,
     parts: list[Part],
+    tables: list[LogFile],
     folder: Path,
 ) -> Plan:
     join = join_of(job)
@@ -244,7 +246,7 @@ def _plan(
         scratch=Scratch(str(state.work / "scratch")),
         output=str(folder),
         golden_shares=golden_shares(job, shown),
-        met=large_tables(job, _tables(job)),
+        met=large_tables(job, tables),
         day=day,
         first_block=intent.batch * _MAX_BLOCKS,
     )
@@ -259,7 +261,7 @@ def _tables(job: Job) -> list[LogFile]:
     ]
 
 
-def _blocks(job: Job, plan: Plan, parts: list[Part]) -> list[Block]:
+def _blocks(plan: Plan, parts: list[Part], tables: list[LogFile]) -> list[Block]:
     """Cuts what has arrived, and the side tables, into blocks."""
     blocks = []
     for part in parts:
@@ -270,7 +272,7 @@ def _blocks(job: Job, plan: Plan, parts: list[Part]) -> list[Block]:
             blocks.append(
                 Block(number=0, file=part.file, start=start, end=end, quoted=False)
             )
-    for file in _tables(job):
+    for file in tables:
         blocks += _whole(plan, file)
     return [
         dataclasses.replace(block, number=plan.first_block + number)

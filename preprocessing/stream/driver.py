@@ -9,7 +9,6 @@ a commit. The next one makes the micro-batch of an intent without a commit again
 for byte, before it freezes anything new.
 """
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from configs.errors import DataError, JobError
 from configs.job import Job
 from configs.manifest import Manifest
 from configs.stream_sets import stream_sets
+from preprocessing.future import now_ms
 from preprocessing.stream.arrivals import Arrivals
 from preprocessing.stream.batch import join_of, make_batch, stream_contract
 from preprocessing.stream.folder import FolderArrivals
@@ -24,14 +24,9 @@ from preprocessing.stream.output import Output
 from preprocessing.stream.retention import remove_old_sets
 from preprocessing.stream.state import Commit, Intent, State
 
-__all__ = ["StreamingJoin", "now_ms"]
+__all__ = ["StreamingJoin"]
 
 _BUCKETS = 4
-
-
-def now_ms() -> int:
-    """Returns the time of day, ms since the epoch."""
-    return round(time.time() * 1_000)
 
 
 class StreamingJoin:

@@ -11,7 +11,6 @@ side are read side by side, and no log runs ahead of the others.
 """
 
 import heapq
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from preprocessing.fields import (
     fields_by_log,
 )
 from preprocessing.files import LogFile, find_files
-from preprocessing.future import refuse_future
+from preprocessing.future import now_ms, refuse_future
 from preprocessing.inspection import first_times
 from preprocessing.normalize import REASON
 from preprocessing.read_jsonl import read_json_lines
@@ -197,8 +196,7 @@ class FolderArrivals:
         if key not in self._heads:
             # A record of the future must not let those behind it wait: it is passed
             # over, as one without a time is.
-            now = time.time_ns() // 1_000_000
-            fields = refuse_future(self._fields, now, self._future)[file.log]
+            fields = refuse_future(self._fields, now_ms(), self._future)[file.log]
             own = next(field for field in fields if field.name == "time")
             self._heads[key] = _next_time(file, reading.stop, own)
         return self._heads[key]

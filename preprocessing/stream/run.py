@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from configs.durations import duration_ms
 from configs.job import Job
 from configs.manifest import Manifest
+from preprocessing.future import now_ms
 from preprocessing.stream.batch import join_of
-from preprocessing.stream.driver import StreamingJoin, now_ms
+from preprocessing.stream.driver import StreamingJoin
 from preprocessing.stream.state import State
 
 __all__ = ["run_stream"]

@@ -16,7 +16,6 @@ or of one before the last, and are removed.
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from typing import Any
 
 from configs.errors import DataError
 from configs.manifest import sha256_of
-from configs.publishing import write_text_atomically
+from configs.publishing import flush_path, write_text_atomically
 from preprocessing.stream.arrivals import Frozen
 from preprocessing.stream.segments import Segment
 
@@ -161,14 +160,14 @@ class State:
         """Writes an intent, for good."""
         text = json.dumps(asdict(intent), indent=1) + "\n"
         write_text_atomically(self.root / "intent.json", text)
-        _flush(self.root)
+        flush_path(self.root)
 
     def write_commit(self, commit: Commit) -> None:
         """Writes a commit, for good, and removes what it does not list."""
         for folder in {(self.root / path).parent for path in commit.digests}:
-            _flush(folder)
+            flush_path(folder)
         write_text_atomically(self.root / "commit.json", commit.to_text())
-        _flush(self.root)
+        flush_path(self.root)
         self.clean(commit)
 
     def clean(self, commit: Commit | None) -> None:
@@ -210,7 +209,7 @@ class State:
         for path in sorted(paths):
             name = str(path.relative_to(self.root))
             if name not in known:
-                _flush(path)
+                flush_path(path)
             found[name] = known.get(name) or sha256_of(path)
         return found
 
@@ -226,11 +225,3 @@ class State:
                 " stream.join.state and data.examples"
             ) from error
         return record
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

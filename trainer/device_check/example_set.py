@@ -21,7 +21,7 @@ from configs.manifest import (
     sha256_of,
 )
 
-__all__ = ["write_example_job"]
+__all__ = ["serialized", "write_example_job"]
 
 _JOB = """
 name: device-check
@@ -116,11 +116,12 @@ def _write_rows(path: Path, job: Job) -> int:
                 "numeric": [price],
                 "multi_valued/tags": random.integers(0, 999, number % 5).tolist(),
             }
-            writer.write(_serialized(row))
+            writer.write(serialized(row))
     return positives
 
 
-def _serialized(row: dict[str, list[Any]]) -> bytes:
+def serialized(row: dict[str, list[Any]]) -> bytes:
+    """Returns a row by layout key as a `tf.train.Example`."""
     floats = ("labels", "truth", "negative_keep_rate", "numeric")
     feature = {
         key: tf.train.Feature(float_list=tf.train.FloatList(value=values))

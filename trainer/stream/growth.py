@@ -21,6 +21,7 @@ from configs.layout import (
     LABELS,
     NEGATIVE_KEEP_RATE,
     PADDING,
+    EventKind,
     layout_of,
     multi_valued_key,
     sequence_key,
@@ -28,15 +29,13 @@ from configs.layout import (
 from trainer.checkpoint import tensors_in
 from trainer.inputs.examples import Batch
 from trainer.layers.tables import FusedTables, table_inputs
+from trainer.sampling_weights import sampling_weights
 
 __all__ = ["Growth"]
 
 MOST_WAITING = 1_000_000
 """Values without a row that are counted, of each table; of more the rarest are
 forgotten. 16 bytes each, in memory and in each checkpoint."""
-
-_FIRST = 0
-"""The kind of an impression's first row: others show it again."""
 
 _Counts = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Values, sorted, and how often each was seen."""
@@ -59,8 +58,8 @@ class Growth:
     def __init__(
         self, job: Job, tables: FusedTables, *, most: int = MOST_WAITING
     ) -> None:
+        self._job = job
         self._layout = layout_of(job)
-        self._sampled = self._layout.labels.index(job.sampled_label)
         self._inputs = table_inputs(job)
         self._most = most
         self._growing = tables.growing()
@@ -98,25 +97,26 @@ class Growth:
             By table `given`, the rows given in this window; `free`, those that are
             left; and `waiting`, the values that were seen and have none.
         """
+        if not self._growing:
+            return {}
+        parts = [(part, self._weights(part)) for batch in batches for part in batch]
         found = {}
         for table, variables in self._growing.items():
-            parts = [
-                seen
-                for batch in batches
-                for part in batch
-                for seen in self._seen(table, part)
-            ]
-            found[table] = self._give(table, *variables, _counted(parts))
+            seen = [one for part in parts for one in self._seen(table, *part)]
+            found[table] = self._give(table, *variables, _counted(seen))
         return found
 
+    def _weights(self, batch: Batch) -> NDArray[np.float64]:
+        """Returns what rows count, [rows]: later rows show an impression again."""
+        weights = sampling_weights(
+            batch[LABELS].numpy(), batch[NEGATIVE_KEEP_RATE].numpy(), self._job
+        )
+        return np.where(batch[EVENT_KIND].numpy() == EventKind.FIRST, weights, 0.0)
+
     def _seen(
-        self, table: str, batch: Batch
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        self, table: str, batch: Batch, weights: NDArray[np.float64]
+    ) -> Iterator[_Counts]:
         """Yields values and weights of a table's inputs."""
-        labels = batch[LABELS].numpy()[:, self._sampled]
-        rates = batch[NEGATIVE_KEEP_RATE].numpy().astype(np.float64)
-        weights = np.where(labels > 0.5, 1.0, 1.0 / rates)
-        weights = np.where(batch[EVENT_KIND].numpy() == _FIRST, weights, 0.0)
         for name in self._inputs[table]:
             values = self._values(name, batch)
             spread = np.broadcast_to(weights[:, np.newaxis], values.shape)

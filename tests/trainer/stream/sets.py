@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from benchmarks.streaming.kills import TIMED
 from configs import Job
 from tests.trainer.example_sets import random_rows, small_job, write_example_set
 
@@ -46,16 +47,6 @@ def windows(job: Job) -> list[dict[str, Any]]:
     lines = Path(job.data.run, "metrics.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
     return [line for line in found if line["kind"] == "window"]
-
-
-TIMED = (
-    "lag_rows",
-    "away_s",
-    "freshness_s",
-    "arrival_s",
-    "rows_per_second",
-    "waited_s",
-)
 
 
 def untimed(job: Job) -> list[dict[str, Any]]:
